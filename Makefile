@@ -1,0 +1,70 @@
+# One command each, on a machine that has nothing but a Python of 3.11 or later.
+# Every target first makes .venv from the locked, hashed requirements; the marker file keeps that from happening twice.
+
+SHELL := /bin/bash
+VENV  := .venv
+BIN   := $(VENV)/bin
+READY := $(VENV)/.installed
+JOBS  ?= 2
+
+.PHONY: demo test lint format bench serve docs soak lock wheel clean
+.DEFAULT_GOAL := test
+
+demo: $(READY)          ## the main job over real files, some of them broken
+	@$(BIN)/python examples/demo.py
+
+test: $(READY)          ## the whole test suite
+	$(BIN)/pytest -n $(JOBS) --dist=worksteal
+
+lint: $(READY)          ## what CI checks without running the code
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/bandit -q -c pyproject.toml -r src
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)         ## see benchmarks/README.md
+	$(BIN)/python -m benchmarks.engine
+
+serve: $(READY)
+	$(BIN)/amends serve
+
+docs: $(READY)          ## the documentation site, into site/
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+soak: $(READY)          ## many seeds and long state machines; a printed seed is a bug report
+	AMENDS_SOAK=1 $(BIN)/pytest -n $(JOBS) tests/properties
+
+wheel: $(READY)
+	$(BIN)/python -m hatchling build -t wheel
+
+clean:
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# A fresh environment, of any Python of 3.11 or later. uv is quick, and pip does the same where uv cannot reach the index.
+$(READY): requirements/dev.txt requirements/uv.txt
+	@python=$$(for candidate in $(PYTHON) python3.13 python3.12 python3.11 python3.14 python3; do \
+	    "$$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+	      && echo "$$candidate" && break; done); \
+	  [ -n "$$python" ] || { echo "no Python of 3.11 or later with venv was found; name one with PYTHON=…" >&2; exit 1; }; \
+	  [ -x $(BIN)/python ] || "$$python" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Locks carry hashes and no addresses. core is the SDK and CLI; dev is everything.
+COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --quiet --generate-hashes --universal --no-emit-index-url \
+           --python-version 3.11 --custom-compile-command "make lock"
+lock:
+	$(COMPILE) -o requirements/core.txt
+	$(COMPILE) --extra server -o requirements/server.txt
+	$(COMPILE) --extra models -o requirements/models.txt
+	$(COMPILE) --all-extras --group test --group lint --group docs --group build -o requirements/dev.txt
+	echo 'uv' | $(VENV)/bin/uv pip compile - --quiet --generate-hashes --universal --no-emit-index-url \
+	  --custom-compile-command "make lock" -o requirements/uv.txt
