@@ -1,0 +1,186 @@
+"""Blobs in a local directory.
+
+A blob is written beside its place under a name of its own, flushed to the disk and then renamed, so whoever finds a blob
+under its hash finds all of it, whatever died in between::
+
+    tmp/3f9c…     (written, fsync)
+        └─ rename ─►  ab/cdef…   (fsync of the folder: the name itself survives a power cut)
+
+Same bytes are stored once: two writers of the same content rename onto the same name, and either file is the right one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+from uuid import uuid4
+
+from amends.problems import ProblemError, problem
+
+_NAME = re.compile(r"[0-9a-f]{64}")
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class BlobNotFound(LookupError):
+    """No blob of that hash is stored here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Stored bytes. size: in bytes."""
+
+    sha256: str
+    size: int
+
+
+class BlobWriter:
+    """One blob on its way to the disk; used as a context manager.
+
+    Nothing is visible before ``commit``, and leaving without it leaves nothing behind. A full disk is raised as the problem
+    ``insufficient_storage`` by whichever call met it.
+    """
+
+    def __init__(self, blobs: LocalBlobs) -> None:
+        self._blobs = blobs
+        self._digest = hashlib.sha256()
+        self._path = blobs.root / "tmp" / uuid4().hex
+        self.size = 0
+        with _storage_problems():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: BinaryIO = open(self._path, "xb", buffering=0)
+
+    def __enter__(self) -> BlobWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def write(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        self._digest.update(view)
+        self.size += len(view)
+        with _storage_problems():
+            while view:  # a raw file may take less than it is given
+                view = view[self._file.write(view) :]
+
+    def commit(self) -> Blob:
+        """Make the blob durable and visible."""
+        blob = Blob(self._digest.hexdigest(), self.size)
+        with _storage_problems():
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._blobs._publish(self._path, blob.sha256)
+        return blob
+
+
+class LocalBlobs:
+    """Blobs under the folder ``root``, as ``ab/cdef…``. Any number of processes may read and write at once."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        # Between the look at a blob's age and its removal nobody may decide to rely on it.
+        self._publishing = threading.Lock()
+
+    def writer(self) -> BlobWriter:
+        return BlobWriter(self)
+
+    def put(self, data: bytes | Iterable[bytes]) -> Blob:
+        """Store bytes, or the pieces of them. Durable when it returns; insufficient_storage when the disk is full."""
+        with self.writer() as writer:
+            for piece in (data,) if isinstance(data, bytes) else data:
+                writer.write(piece)
+            return writer.commit()
+
+    def path(self, sha256: str) -> Path:
+        """Where the blob is, or would be. ValueError for what is no hash, so that no name from outside becomes a path."""
+        if not _NAME.fullmatch(sha256):
+            raise ValueError(f"not a SHA-256 in hex: {sha256!r}")
+        return self.root / sha256[:2] / sha256[2:]
+
+    def exists(self, sha256: str) -> bool:
+        return self.path(sha256).is_file()
+
+    def open(self, sha256: str) -> BinaryIO:
+        """The blob for reading; BlobNotFound."""
+        try:
+            return open(self.path(sha256), "rb")
+        except FileNotFoundError:
+            raise BlobNotFound(sha256) from None
+
+    def get(self, sha256: str) -> bytes:
+        with self.open(sha256) as file:
+            return file.read()
+
+    def size(self, sha256: str) -> int:
+        try:
+            return self.path(sha256).stat().st_size
+        except FileNotFoundError:
+            raise BlobNotFound(sha256) from None
+
+    def read(self, sha256: str, start: int = 0, end: int | None = None, piece: int = 1 << 18) -> Iterator[bytes]:
+        """The bytes from ``start`` up to and without ``end`` (None: the blob's end), in pieces."""
+        with self.open(sha256) as file:
+            file.seek(start)
+            left = None if end is None else end - start
+            while left is None or left > 0:
+                data = file.read(piece if left is None else min(piece, left))
+                if not data:
+                    return
+                left = None if left is None else left - len(data)
+                yield data
+
+    def delete(self, sha256: str, *, older_than_seconds: float = 0.0) -> bool:
+        """Remove the blob, unless it was put (again) within ``older_than_seconds``; whether it was removed.
+
+        The grace keeps a blob that somebody has just put and not yet written down anywhere.
+        """
+        path = self.path(sha256)
+        with self._publishing, contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime >= older_than_seconds:
+                path.unlink()
+                return True
+        return False
+
+    def clear_strays(self) -> int:
+        """Remove what writers that died left behind; the number of files. For the owner at its start, when nobody writes."""
+        strays = [path for path in (self.root / "tmp").glob("*") if path.is_file()]
+        for path in strays:
+            path.unlink(missing_ok=True)
+        return len(strays)
+
+    def _publish(self, temporary: Path, sha256: str) -> None:
+        place = self.path(sha256)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with self._publishing:  # renamed even where it exists: that renews its age, see delete
+            os.replace(temporary, place)
+        for folder in (place.parent, self.root):
+            _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _storage_problems() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise ProblemError(problem("insufficient_storage")) from error
+        raise

@@ -1,0 +1,182 @@
+"""One handler for everything that can go wrong while a request is answered.
+
+Whatever is raised, by a route, a dependency, another middleware or the framework, comes by here, becomes a Problem
+(``problem_of``) and leaves in the dialect of its route. Nothing else in the server composes an error response.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any, Final
+
+import structlog
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from amends.problems import DIALECTS, FieldError, Problem, ProblemError, headers, problem, render, validation_failed
+
+log = structlog.get_logger("amends.server")
+
+_DIALECT_OF_PREFIX: Final = (
+    ("/v1/videos", "flat"),
+    ("/v1/sessions", "flat"),
+    ("/api", "detail"),
+    ("/openai/v1", "envelope"),
+)
+_SLUG_OF_STATUS: Final = {
+    400: "malformed_request",
+    401: "no_authentication",
+    403: "insufficient_permissions",
+    404: "resource_not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    409: "conflict",
+    413: "payload_too_large",
+    415: "unsupported_media_type",
+    422: "validation_failed",
+    503: "service_unavailable",
+}
+_NEVER_SHOWN: Final = frozenset({"authorization", "x-api-key"})
+
+
+def problem_of(error: BaseException) -> Problem:
+    """The problem that an exception stands for; anything unforeseen is ``internal_server_error`` and says nothing of the inside."""
+    if (raised := _within(error)) is not None:
+        return raised.problem
+    if isinstance(error, RequestValidationError):
+        return _of_validation(error.errors())
+    if isinstance(error, HTTPException):
+        return _of_status(error)
+    return problem("internal_server_error")
+
+
+def _within(error: BaseException | None) -> ProblemError | None:
+    """A ProblemError that the framework wrapped in one of its own (it answers 400 to whatever reading a body raises)."""
+    seen = 0
+    while error is not None and seen < 8:
+        if isinstance(error, ProblemError):
+            return error
+        error, seen = error.__cause__, seen + 1
+    return None
+
+
+def _of_status(error: HTTPException) -> Problem:
+    slug = _SLUG_OF_STATUS.get(error.status_code, "malformed_request" if error.status_code < 500 else "internal_server_error")
+    if slug == "method_not_allowed":
+        allow = (error.headers or {}).get("Allow", "")
+        return problem(slug, allow=[method.strip() for method in allow.split(",") if method.strip()])
+    return problem(slug)
+
+
+def _of_validation(errors: Iterable[Mapping[str, Any]]) -> Problem:
+    faults = list(errors)
+    for fault in faults:
+        if fault["type"] == "json_invalid":
+            position = fault["loc"][-1] if isinstance(fault["loc"][-1], int) else 0
+            return problem("malformed_request", f"The body is not JSON: {fault.get('ctx', {}).get('error', 'unreadable')} at character {position}")
+    return validation_failed([_field_error(fault) for fault in faults])
+
+
+def _field_error(fault: Mapping[str, Any]) -> FieldError:
+    loc = tuple(fault["loc"])
+    secret = any(str(step).lower() in _NEVER_SHOWN for step in loc)
+    context = fault.get("ctx") or {}
+    return FieldError.at(
+        loc,
+        str(context["error"]) if fault["type"] == "value_error" and "error" in context else fault["msg"],
+        fault["type"],
+        code=context.get("code"),
+        input=None if secret or fault["type"] == "missing" else _shown(fault.get("input")),
+    )
+
+
+def _shown(value: Any) -> Any:
+    """A value small enough to be sent back; None for anything large or not JSON."""
+    try:
+        return value if len(json.dumps(value)) <= 1_000 else None
+    except (TypeError, ValueError):
+        return None
+
+
+def dialect_for(path: str, accept: str | None) -> str:
+    """The route's dialect, unless ``Accept: application/json; dialect=…`` names another."""
+    for media_range in (accept or "").split(","):
+        media_type, *parameters = (part.strip() for part in media_range.split(";"))
+        if media_type.lower() == "application/json":
+            for parameter in parameters:
+                name, _, value = parameter.partition("=")
+                if name.strip().lower() == "dialect" and (wanted := value.strip().strip('"').lower()) in DIALECTS:
+                    return wanted
+    for prefix, dialect in _DIALECT_OF_PREFIX:
+        if path == prefix or path.startswith(prefix + "/"):
+            return dialect
+    return "problem"
+
+
+def problem_response(what: Problem, scope: Scope, public_url: str) -> Response:
+    """The response to a request that ended in ``what``."""
+    path = scope.get("path", "/")
+    accept = next((value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"accept"), None)
+    whole = what.replace(instance=what.instance or path, request_id=scope.get("state", {}).get("request_id") or what.request_id)
+    media_type, body = render(whole, dialect_for(path, accept), public_url)
+    extra = dict(headers(whole))
+    if whole.slug == "method_not_allowed":
+        extra["Allow"] = ", ".join(whole.extensions.get("allow", ()))
+    if whole.status == 413:
+        # The rest of the body is still under way: this connection cannot carry another request.
+        extra["Connection"] = "close"
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return Response(content, whole.status, extra, media_type)
+
+
+class ErrorHandling:
+    """ASGI middleware around everything but the request id: turns what is raised into one response.
+
+    Once headers have left no second response is begun: the exception goes on, and the server cuts the connection, so that
+    the client sees a broken stream and not a short one.
+    """
+
+    def __init__(self, app: ASGIApp, public_url: str) -> None:
+        self.app = app
+        self.public_url = public_url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        has_started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal has_started
+            has_started = has_started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except ClientDisconnect:
+            return  # nobody is left to be told
+        except Exception as error:
+            what = problem_of(error)
+            _note(what, error, scope, has_started)
+            if has_started:
+                raise
+            await problem_response(what, scope, self.public_url)(scope, receive, send)
+
+
+def _note(what: Problem, error: Exception, scope: MutableMapping[str, Any], has_started: bool) -> None:
+    fields = {"method": scope["method"], "path": scope["path"], "problem": what.slug, "code": what.code}
+    if what.status >= 500 and what.slug == "internal_server_error":
+        log.error("request_crashed", **fields, exc_info=error, response_started=has_started)
+    elif what.status >= 500 or has_started:
+        log.warning("request_failed", **fields, detail=what.detail, response_started=has_started)
+
+
+async def pass_on(request: Any, error: Exception) -> Response:
+    """The framework's handler for every exception it would answer itself: leave it to ErrorHandling."""
+    raise error
+
+

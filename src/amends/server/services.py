@@ -1,0 +1,56 @@
+"""What the routes work with, put together once by ``amends.server.owner`` (or a test)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from fastapi import Request
+
+from amends.blobs import LocalBlobs
+from amends.database import Database
+from amends.engine.processor import Processor
+from amends.ledger import Ledger
+from amends.store import Store
+
+if TYPE_CHECKING:
+    from amends.engine import Engine
+    from amends.server.auth import Caller
+    from amends.server.idempotency import Idempotency
+    from amends.server.inspector import Inspector
+    from amends.server.metrics import Metrics
+    from amends.server.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Collaborators of every handler.
+
+    processors: by kind of run, for ``validate`` in the owner. engine: None where nothing moves the runs (some tests).
+    now: seconds since the epoch. public_url: what ``type`` URIs begin with, known once the port is.
+    """
+
+    settings: Settings
+    database: Database
+    ledger: Ledger
+    store: Store
+    blobs: LocalBlobs
+    engine: Engine | None
+    processors: Mapping[str, Processor]
+    idempotency: Idempotency
+    inspector: Inspector
+    metrics: Metrics
+    public_url: str
+    now: Callable[[], float] = field(default=time.time)
+
+
+def services(request: Request) -> Services:
+    """The services of the application that received the request."""
+    return cast("Services", request.app.state.amends)
+
+
+def caller(request: Request) -> Caller:
+    """Who sent the request; set by the authentication before any handler runs."""
+    return cast("Caller", request.state.caller)

@@ -1,0 +1,237 @@
+"""Settings: frozen values, built once at the edge from a file, the environment and flags.
+
+What is given last wins: ``amends.toml`` (``--config``, ``AMENDS_CONFIG``, else in the working folder, else in the data folder),
+then ``AMENDS_*``, then flags. A setting of a group is written ``[limits] json_body_bytes = …`` in the file and
+``AMENDS_LIMITS_JSON_BODY_BYTES`` in the environment; those of the server itself stand at the top and have no group in their name.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+LogFormat = Literal["text", "json"]
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be taken; the sentence names it and where it came from."""
+
+
+def _setting(default: Any, doc: str, *, is_secret: bool = False) -> Any:
+    return field(default=default, metadata={"doc": doc, "is_secret": is_secret})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where the server listens and what it keeps where."""
+
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(8080, "Port to listen on; 0 takes any free one.")
+    data: Path = _setting(Path(".amends"), "Data directory: database, blobs, lock and local socket.")
+    public_url: str | None = _setting(None, "What `type` URIs begin with; by default the address listened on.")
+    no_auth: bool = _setting(False, "Let everybody in as the owner; on loopback only.")
+    log_format: LogFormat = _setting("text", "`text` for people, `json` for machines; one event a line on stderr.")
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Least level that is logged.")
+    forwarded_allow_ips: str = _setting("127.0.0.1", "Proxies whose X-Forwarded-* headers are believed.")
+    tls_certificate: Path | None = _setting(None, "PEM file; with it the server speaks TLS.")
+    tls_key: Path | None = _setting(None, "PEM file of the certificate's private key.")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """Sizes beyond which a request is refused before it is parsed."""
+
+    json_body_bytes: int = _setting(64 << 20, "Largest JSON body.")
+    ndjson_line_bytes: int = _setting(16 << 20, "Longest line of an NDJSON body.")
+    file_bytes: int = _setting(50_000_000_000, "Largest file.")
+    nesting: int = _setting(64, "Deepest nesting of a JSON body.")
+    header_bytes: int = _setting(32 << 10, "Path, query and headers of a request together.")
+    multipart_fields: int = _setting(32, "Most fields of a multipart form, the file not counted.")
+    multipart_field_bytes: int = _setting(64 << 10, "Longest field of a multipart form.")
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """How long things are kept."""
+
+    result_days: float = _setting(30.0, "Result lines of a finished run.")
+    run_days: float = _setting(90.0, "A finished run itself, counted from the newest of its lineage.")
+    batch_file_days: float = _setting(30.0, "Files of purpose `batch`.")
+    idempotency_hours: float = _setting(24.0, "Idempotency keys of what was not a creation.")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineGroup:
+    """Workers and their bounds."""
+
+    workers: int | None = _setting(None, "Worker processes; by default one a core.")
+    ttl_seconds: float = _setting(10.0, "Time to live of a lease.")
+    item_timeout_seconds: float = _setting(300.0, "Longest time an item may be in flight.")
+    item_memory_bytes: int = _setting(2 << 30, "Resident memory at which a worker's child is killed.")
+    grace_seconds: float = _setting(10.0, "How long a shutdown lets running work finish.")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """Names of models."""
+
+    aliases: Mapping[str, str] = field(
+        default_factory=dict, metadata={"doc": "Other names for models, as `[models.aliases]`.", "is_secret": False}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One setting as ``amends config`` lists it. source: default, flag, an AMENDS_ variable or a file."""
+
+    name: str
+    value: Any
+    default: Any
+    source: str
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings. sources: where each that is not a default came from, by its name."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+    engine: EngineGroup = field(default_factory=EngineGroup)
+    models: ModelSettings = field(default_factory=ModelSettings)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def described(self) -> Iterator[Described]:
+        """Every setting with its value, default and source, secrets masked, in the order of the groups."""
+        plain = Settings()
+        for name, group, key in _names():
+            value = getattr(getattr(self, group), key)
+            meta = _field(group, key).metadata
+            shown = "********" if meta["is_secret"] and value is not None else value
+            yield Described(name, shown, getattr(getattr(plain, group), key), self.sources.get(name, "default"), meta["doc"])
+
+    def with_flags(self, **flags: Any) -> Settings:
+        """These settings with some named ``port`` or ``limits.nesting`` (dots as double underscores) changed; None changes nothing."""
+        given = {name.replace("__", "."): value for name, value in flags.items() if value is not None}
+        return _apply(self, {name: (value, "flag") for name, value in given.items()})
+
+
+def load_settings(
+    *,
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    config: Path | None = None,
+    cwd: Path | None = None,
+) -> Settings:
+    """Put the settings together; SettingsError for an unknown or unfit one, or a named file that is not there.
+
+    flags: by name, None for those not given. environ: None reads no environment.
+    """
+    variables = environ or {}
+    taken: dict[str, tuple[Any, str]] = {}
+    for name, _, _ in _names():
+        variable = "AMENDS_" + name.replace(".", "_").upper()
+        if variable in variables:
+            taken[name] = (variables[variable], variable)
+    taken |= {name: (value, "flag") for name, value in (flags or {}).items() if value is not None}
+    data = Path(taken["data"][0]) if "data" in taken else ServerSettings().data
+    file = _config_file(config or (Path(variables["AMENDS_CONFIG"]) if variables.get("AMENDS_CONFIG") else None), cwd, data)
+    from_file = {name: (value, str(file)) for name, value in _read(file)} if file else {}
+    return _apply(Settings(), from_file | taken)
+
+
+def _config_file(named: Path | None, cwd: Path | None, data: Path) -> Path | None:
+    if named is not None:
+        if not named.is_file():
+            raise SettingsError(f"No such configuration file: {named}")
+        return named
+    places = ((cwd or Path()) / "amends.toml", data / "amends.toml")
+    return next((place for place in places if place.is_file()), None)
+
+
+def _read(file: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        document = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{file}: {error}") from error
+    groups = {group.name for group in fields(Settings)} - {"server", "sources"}
+    for key, value in document.items():
+        if key in groups and isinstance(value, dict):
+            yield from ((f"{key}.{inner}", given) for inner, given in value.items())
+        else:
+            yield key, value
+
+
+def _names() -> Iterator[tuple[str, str, str]]:
+    """(name, group, key) of every setting."""
+    for group in fields(Settings):
+        if group.name != "sources":
+            for entry in fields(_group_class(group.name)):
+                yield (entry.name if group.name == "server" else f"{group.name}.{entry.name}"), group.name, entry.name
+
+
+def _group_class(group: str) -> Any:
+    return get_type_hints(Settings)[group]
+
+
+def _field(group: str, key: str) -> Any:
+    return next(entry for entry in fields(_group_class(group)) if entry.name == key)
+
+
+def _apply(settings: Settings, given: Mapping[str, tuple[Any, str]]) -> Settings:
+    known = {name: (group, key) for name, group, key in _names()}
+    for name, (value, source) in given.items():
+        if name not in known:
+            raise SettingsError(f"{source}: there is no setting {name!r}")
+        group, key = known[name]
+        kind = get_type_hints(_group_class(group))[key]
+        try:
+            fitted = _fit(value, kind)
+        except ValueError as error:
+            raise SettingsError(f"{source}: {name}: {error}") from error
+        settings = replace(
+            settings,
+            **{group: replace(getattr(settings, group), **{key: fitted})},  # type: ignore[arg-type]
+            sources={**settings.sources, name: source},
+        )
+    return settings
+
+
+def _fit(value: Any, kind: Any) -> Any:
+    """The value as the setting's type; strings come from the environment and are read."""
+    options = get_args(kind)
+    if get_origin(kind) is Literal:
+        if value not in options:
+            raise ValueError(f"must be one of {', '.join(options)}")
+        return value
+    if type(None) in options:
+        return None if value in (None, "") else _fit(value, next(option for option in options if option is not type(None)))
+    if get_origin(kind) is not None:
+        if not isinstance(value, Mapping) or not all(isinstance(part, str) for part in value.values()):
+            raise ValueError("must be a table of strings")
+        return dict(value)
+    return _fit_plain(value, kind)
+
+
+def _fit_plain(value: Any, kind: Any) -> Any:
+    if kind is bool:
+        words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False, "": False}
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() not in words:
+            raise ValueError("must be true or false")
+        return words[str(value).lower()]
+    if kind in (int, float):
+        if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+            raise ValueError("must be a whole number")
+        number = kind(value)
+        if not 0 <= number < float("inf"):
+            raise ValueError("must not be negative")
+        return number
+    if not isinstance(value, str | Path):
+        raise ValueError("must be a string")
+    return kind(value)
