@@ -1,6 +1,7 @@
 """Runs, items, spans, leases and outcomes: the only truth about what happened to every item."""
 
 from amends.ledger._lines import ResultLines, line_head, line_members, pack_items, percent_encoded, unpack_items
+from amends.ledger._memory import MemoryLedger
 from amends.ledger._protocol import Also, Ledger
 from amends.ledger._types import (
     TERMINAL,
@@ -50,6 +51,7 @@ __all__ = [
     "LeasedItem",
     "Ledger",
     "Manifest",
+    "MemoryLedger",
     "Mode",
     "NewItem",
     "NewRun",

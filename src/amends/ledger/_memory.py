@@ -1,0 +1,573 @@
+"""The ledger as the plainest Python that is correct: the model that the SQL ledgers are compared with.
+
+It also serves the engine's unit tests and ``amends.testing.simulate``. Nothing here is fast or durable.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from random import Random, SystemRandom
+
+from amends.ledger._lines import ResultLines, pack_items
+from amends.ledger._memory_run import Grant, RunRecord, has_status, size
+from amends.ledger._protocol import Also
+from amends.ledger._types import (
+    ClaimRequest,
+    Commit,
+    Conservation,
+    Ending,
+    FailureGroup,
+    InvalidTransition,
+    ItemRecord,
+    ItemStatus,
+    Lease,
+    LeasedItem,
+    Manifest,
+    NewItem,
+    NewRun,
+    Outcome,
+    ResultChunk,
+    Run,
+    RunNotFound,
+    RunState,
+    Standing,
+)
+from amends.problems import Problem
+
+MAX_APPENDED = 10_000
+MAX_CHUNK_BYTES = 4 * 1024 * 1024
+LAPSES_UNTIL_ALONE = 3
+
+Row = tuple[int, RunRecord, int]
+"""A result: its cursor, the run that gave it, the item's seq in that run."""
+
+
+class MemoryLedger:
+    """``Ledger`` in dicts under one lock; gone with the process. ``also`` callbacks receive None.
+
+    clock: wall, seconds since the epoch. monotonic: for leases and deferrals. random: for fences and fair draws.
+
+    Where the protocol leaves room, all ledgers do as this one:
+
+    - A lease that expired stands until it is reaped: until then it can be renewed and committed under. Renewing a
+      ``stopping`` lease extends it too. A commit does not extend its lease.
+    - A lease whose items are all reported ends, final or not.
+    - Items of a span are leased with 0 attempts, deferred ones with those of their deferral.
+    - An item that was in flight at a death makes its lease ``alone``.
+    - Sample and ``limit_items`` together: the sample decides.
+    - Cancelling or ending a run clears its pause.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        random: Random | None = None,
+    ) -> None:
+        self._clock = clock
+        self._monotonic = monotonic
+        self._random = random or SystemRandom()
+        self._lock = threading.RLock()
+        self._runs: dict[str, RunRecord] = {}
+        self._by_lease: dict[str, RunRecord] = {}
+        self._made = 0
+        self._garbage = 0
+
+    # Creating
+
+    def open_run(self, run: NewRun, *, also: Also | None = None) -> None:
+        with self._lock:
+            if run.id in self._runs:
+                raise ValueError(f"run {run.id} exists")
+            root_id = run.id if run.parent_id is None else self._visible(run.parent_id).root_id
+            _call(also)
+            self._made += 1
+            self._runs[run.id] = RunRecord(self._made, run, root_id)
+
+    def append(self, run_id: str, items: Sequence[NewItem]) -> None:
+        if len(items) > MAX_APPENDED:
+            raise ValueError(f"at most {MAX_APPENDED} items a call")
+        with self._lock:
+            self._receiving(run_id).items.extend(items)
+
+    def seal(self, run_id: str, *, validate: bool, also: Also | None = None) -> Run:
+        with self._lock:
+            run = self._receiving(run_id)
+            run.index()
+            _call(also)
+            run.lay_out()
+            run.state = "validating"
+            if not validate:
+                self._enter(run, "in_progress")
+            return run.view()
+
+    def abandon(self, run_id: str) -> None:
+        with self._lock:
+            run = self._runs.get(run_id)
+            if run is not None and run.state == "receiving":
+                self._forget(run)
+
+    def clean(self, limit: int = 10_000) -> int:
+        with self._lock:
+            cleaned = min(limit, self._garbage)
+            self._garbage -= cleaned
+            return cleaned
+
+    def abandon_receiving(self) -> int:
+        with self._lock:
+            receiving = [run for run in self._runs.values() if run.state == "receiving"]
+            for run in receiving:
+                self._forget(run)
+            return len(receiving)
+
+    # Moving items
+
+    def claim(self, request: ClaimRequest) -> Lease | None:
+        with self._lock:
+            run = self._draw(request.kinds)
+            return None if run is None else self._lease(run, request)
+
+    def renew(self, lease_id: str, ttl_seconds: float) -> Standing:
+        with self._lock:
+            run = self._by_lease.get(lease_id)
+            if run is None:
+                return "fenced"
+            run.grants[lease_id].expires_at = self._monotonic() + ttl_seconds
+            return "stopping" if run.is_ending else "held"
+
+    def commit(self, commit: Commit) -> bool:
+        with self._lock:
+            run = self._by_lease.get(commit.lease_id)
+            if run is None:
+                return False
+            grant = run.grants[commit.lease_id]
+            _check_covered(commit, grant)
+            self._report(run, grant, commit)
+            if commit.final or not grant.remaining:
+                self._end_lease(run, grant)
+            return True
+
+    def commit_and_claim(self, commit: Commit, request: ClaimRequest) -> tuple[bool, Lease | None]:
+        with self._lock:
+            return self.commit(commit), self.claim(request)
+
+    def release_owner(self, owner: str) -> int:
+        return len(self._end_leases(lambda run, grant: grant.owner == owner))
+
+    def release_all(self) -> int:
+        return len(self._end_leases(lambda run, grant: True))
+
+    def reap(self) -> Sequence[str]:
+        now = self._monotonic()
+        return self._end_leases(lambda run, grant: grant.expires_at <= now, lapsed=True)
+
+    # Moving runs
+
+    def settle(self, run_id: str, outcomes: Sequence[Outcome]) -> None:
+        with self._lock:
+            run = self._in(run_id, "in_progress", "validating")
+            seqs = [outcome.seq for outcome in outcomes]
+            if not _are_distinct(seqs) or not set(seqs) <= set(run.unleased()):
+                raise ValueError("an outcome of an item that has one, or of no item")
+            run.remove(set(seqs))
+            run.record(outcomes, self._clock())
+
+    def start(self, run_id: str) -> None:
+        with self._lock:
+            self._enter(self._in(run_id, "in_progress", "validating"), "in_progress")
+
+    def cancel(self, run_id: str, *, also: Also | None = None) -> Run:
+        with self._lock:
+            run = self._in(run_id, "cancelling", "validating", "in_progress", "cancelling", "cancelled")
+            _call(also)
+            if run.state in ("validating", "in_progress"):
+                self._enter(run, "cancelling")
+                run.ending, run.paused_reason = "cancelled", None
+            return run.view()
+
+    def end(self, run_id: str, ending: Ending, error: Problem | None = None) -> None:
+        if ending not in ("failed", "expired"):
+            raise ValueError(f"a run is not ended as {ending}")
+        with self._lock:
+            run = self._in(run_id, "finalizing", "validating", "in_progress")
+            self._enter(run, "finalizing")
+            run.ending, run.paused_reason, run.error = ending, None, error
+
+    def pause(self, run_id: str, reason: str) -> None:
+        with self._lock:
+            self._in(run_id, "paused", "validating", "in_progress").paused_reason = reason
+
+    def resume(self, run_id: str) -> None:
+        with self._lock:
+            self._in(run_id, "resumed", "validating", "in_progress").paused_reason = None
+
+    def extend(self, run_id: str, *, also: Also | None = None) -> Run:
+        with self._lock:
+            run = self._in(run_id, "extended", "validating", "in_progress")
+            _call(also)
+            run.release_held()
+            run.paused_reason = None
+            return run.view()
+
+    def sweep(self, run_id: str, status: ItemStatus, problem: Problem, limit: int = 10_000) -> int:
+        """Lowest seq first, held items too. A deferred item's line tells the attempts it had."""
+        with self._lock:
+            run = self._in(run_id, "swept", "cancelling", "finalizing")
+            seqs = run.unleased()[:limit]
+            lines = ResultLines(run.new.id, run.new.request_id, run.new.public_url)
+            outcomes = []
+            for seq in seqs:
+                attempts = run.deferred[seq].attempts if seq in run.deferred else 0
+                line = lines.ended(run.items[seq].custom_id, status, problem, attempts=attempts)
+                outcomes.append(Outcome(seq, status, problem.slug, attempts, 0, line))
+            run.remove(set(seqs))
+            run.record(outcomes, self._clock())
+            return len(seqs)
+
+    def fence(self, run_id: str) -> int:
+        with self._lock:
+            run = self._in(run_id, "fenced", "cancelling", "finalizing")
+            return len(self._end_leases(lambda other, grant: other is run))
+
+    def finalize(self, run_id: str) -> bool:
+        with self._lock:
+            run = self._in(run_id, "finalizing", "in_progress", "finalizing", "cancelling")
+            if run.is_in_work:
+                return False
+            if run.state != "in_progress":
+                return not run.held
+            if run.held:
+                run.paused_reason = run.paused_reason or "limit"
+                return False
+            self._enter(run, "finalizing")
+            run.paused_reason = None
+            return True
+
+    def finish(self, run_id: str, manifest: Manifest) -> Run:
+        with self._lock:
+            run = self._in(run_id, "finished", "finalizing", "cancelling")
+            if run.is_in_work or run.held:
+                raise InvalidTransition(run.state, "finished")
+            run.ending = run.ending or "completed"
+            self._enter(run, run.ending)
+            run.manifest = manifest
+            return run.view()
+
+    # Reading
+
+    def get(self, run_id: str) -> Run | None:
+        with self._lock:
+            run = self._find(run_id)
+            return None if run is None else run.view()
+
+    def find(
+        self,
+        workspace_id: str,
+        *,
+        kind: str | None = None,
+        state: RunState | None = None,
+        limit: int = 20,
+        after: str | None = None,
+    ) -> Sequence[Run]:
+        """In the order of the runs' ids, which sort by time."""
+        with self._lock:
+            matching = [
+                run.view()
+                for run in self._all_visible()
+                if run.new.workspace_id == workspace_id
+                and kind in (None, run.new.kind)
+                and state in (None, run.state)
+                and (after is None or run.new.id < after)
+            ]
+        return sorted(matching, key=lambda run: run.id, reverse=True)[:limit]
+
+    def unfinished(self) -> Sequence[Run]:
+        with self._lock:
+            views = [run.view() for run in self._all_visible()]
+        return [view for view in views if not view.is_terminal]
+
+    def children(self, run_id: str) -> Sequence[Run]:
+        with self._lock:
+            return [run.view() for run in self._lineage(self._visible(run_id)) if run.new.id != run.root_id]
+
+    def items(self, run_id: str, *, after: int = -1, limit: int = 10_000) -> Sequence[tuple[int, str, bytes]]:
+        with self._lock:
+            items = self._visible(run_id).items
+            seqs = range(after + 1, min(after + 1 + limit, len(items)))
+            return [(seq, items[seq].custom_id, items[seq].payload) for seq in seqs]
+
+    def item(self, run_id: str, custom_id: str) -> ItemRecord | None:
+        with self._lock:
+            run = self._find(run_id)
+            seq = None if run is None else run.seqs.get(custom_id)
+            return None if run is None or seq is None else _item_record(run, seq)
+
+    def results(
+        self,
+        run_id: str,
+        *,
+        after: int = -1,
+        status: ItemStatus | None = None,
+        limit: int = 5_000,
+        partial: bool = False,
+        lineage: bool = False,
+    ) -> ResultChunk:
+        """With lineage: of the whole lineage, whichever of its runs is asked; a line names the run that gave it."""
+        with self._lock:
+            run = self._visible(run_id)
+            rows = sorted(self._rows(run, lineage=lineage), key=lambda row: row[0])
+            if partial:
+                rows = [row for place, row in enumerate(rows) if row[0] == place]
+            kept = (row for row in rows if row[0] > after and has_status(row[1].outcomes[row[2]], status))
+            return _chunk(((cursor, giver.line(seq)) for cursor, giver, seq in kept), limit)
+
+    def results_by_completion(
+        self, run_id: str, *, after: int = -1, status: ItemStatus | None = None, limit: int = 5_000
+    ) -> ResultChunk:
+        with self._lock:
+            run = self._visible(run_id)
+            ended = enumerate(run.outcomes if run.has_lines else ())
+            kept = ((cursor, seq) for cursor, seq in ended if cursor > after and has_status(run.outcomes[seq], status))
+            return _chunk(((cursor, b'%b,"cursor":%d}' % (run.line(seq)[:-1], cursor)) for cursor, seq in kept), limit)
+
+    def failures(self, run_id: str, *, examples: int = 3, lineage: bool = False) -> Sequence[FailureGroup]:
+        with self._lock:
+            groups: dict[str, list[bytes]] = {}
+            for _, giver, seq in sorted(self._rows(self._visible(run_id), lineage=lineage), key=lambda row: row[0]):
+                slug = giver.outcomes[seq].outcome.problem
+                if slug is not None:
+                    groups.setdefault(slug, []).append(giver.line(seq))
+        found = [FailureGroup(slug, len(lines), lines[:examples]) for slug, lines in groups.items()]
+        return sorted(found, key=lambda group: (-group.count, group.problem))
+
+    def failed_items(
+        self,
+        run_id: str,
+        *,
+        types: frozenset[str] | None = None,
+        custom_ids: frozenset[str] | None = None,
+        after: int = -1,
+        limit: int = 10_000,
+    ) -> Sequence[tuple[int, str, bytes]]:
+        """Of the whole lineage, with the payload that failed last (a retry may have replaced it)."""
+        with self._lock:
+            found = []
+            for cursor, giver, seq in sorted(self._rows(self._visible(run_id), lineage=True), key=lambda row: row[0]):
+                item, slug = giver.items[seq], giver.outcomes[seq].outcome.problem
+                is_wanted = (types is None or slug in types) and (custom_ids is None or item.custom_id in custom_ids)
+                if slug is not None and is_wanted and cursor > after:
+                    found.append((cursor, item.custom_id, item.payload))
+            return found[:limit]
+
+    def held_by_children(self, run_id: str, custom_ids: Iterable[str]) -> Sequence[str]:
+        """In the order given. The root is nobody's child; an item that ended in a child is no longer held by it."""
+        with self._lock:
+            run = self._visible(run_id)
+            unfinished = [r for r in self._lineage(run) if r.new.id != run.root_id and not r.view().is_terminal]
+            held = {item.custom_id for r in unfinished for seq, item in enumerate(r.items) if seq not in r.outcomes}
+            return [custom_id for custom_id in custom_ids if custom_id in held]
+
+    def manifest(self, run_id: str) -> Manifest | None:
+        with self._lock:
+            run = self._find(run_id)
+            return None if run is None else run.manifest
+
+    def conservation(self, run_id: str) -> Conservation:
+        with self._lock:
+            return self._visible(run_id).conservation()
+
+    def backlog(self) -> Mapping[str, float]:
+        with self._lock:
+            now = self._monotonic()
+            runs = [run for run in self._all_visible() if not run.view().is_terminal]
+            dues = [waiting.due_at - now for run in runs for waiting in run.deferred.values()]
+            return {
+                "pending": sum(size(run.pending) for run in runs),
+                "leased": sum(run.leased for run in runs),
+                "deferred": len(dues),
+                "runs": len(runs),
+                "next_due_seconds": max(min(dues, default=math.inf), 0.0),
+            }
+
+    # Retention
+
+    def delete_lines(self, run_id: str) -> None:
+        with self._lock:
+            run = self._terminal(run_id, "deleted")
+            if run.has_lines:
+                run.times["lines_deleted_at"] = self._clock()
+                self._garbage += len(run.outcomes)
+
+    def delete_run(self, run_id: str) -> None:
+        with self._lock:
+            self._forget(self._terminal(run_id, "deleted"))
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    # Runs by id and state
+
+    def _find(self, run_id: str) -> RunRecord | None:
+        run = self._runs.get(run_id)
+        return None if run is None or run.state == "receiving" else run
+
+    def _visible(self, run_id: str) -> RunRecord:
+        run = self._find(run_id)
+        if run is None:
+            raise RunNotFound(run_id)
+        return run
+
+    def _receiving(self, run_id: str) -> RunRecord:
+        run = self._runs.get(run_id)
+        if run is None or run.state != "receiving":
+            raise RunNotFound(run_id)
+        return run
+
+    def _in(self, run_id: str, wanted: str, *states: RunState) -> RunRecord:
+        run = self._visible(run_id)
+        if run.state not in states:
+            raise InvalidTransition(run.state, wanted)
+        return run
+
+    def _terminal(self, run_id: str, wanted: str) -> RunRecord:
+        return self._in(run_id, wanted, "completed", "failed", "cancelled", "expired")
+
+    def _all_visible(self) -> Sequence[RunRecord]:
+        return [run for run in self._runs.values() if run.state != "receiving"]
+
+    def _enter(self, run: RunRecord, state: RunState) -> None:
+        run.state = state
+        run.times[f"{state}_at"] = self._clock()
+
+    def _forget(self, run: RunRecord) -> None:
+        del self._runs[run.new.id]
+        self._garbage += len(run.items) + len(run.outcomes)
+
+    # Leases
+
+    def _draw(self, kinds: frozenset[str]) -> RunRecord | None:
+        """A workspace with work at random, then one of its runs by the weight 2**priority."""
+        now = self._monotonic()
+        ready = [run for run in self._runs.values() if (not kinds or run.new.kind in kinds) and _has_work(run, now)]
+        if not ready:
+            return None
+        workspace_id = self._random.choice(sorted({run.new.workspace_id for run in ready}))
+        ready = [run for run in ready if run.new.workspace_id == workspace_id]
+        return self._random.choices(ready, [2.0**run.new.priority for run in ready])[0]
+
+    def _lease(self, run: RunRecord, request: ClaimRequest) -> Lease:
+        now = self._monotonic()
+        attempts: dict[int, int] | None = run.take_due(now, request.max_items, request.max_bytes) or None
+        seqs: Sequence[int]
+        if attempts is not None:
+            seqs, lapses = list(attempts), 0
+        else:
+            head = run.take_head(request.max_items, request.max_bytes)
+            seqs, lapses = range(head.lo, head.hi), head.lapses
+        fence = f"{self._random.getrandbits(128):032x}"
+        grant = Grant(fence, request.owner, now + request.ttl_seconds, set(seqs), lapses, attempts)
+        run.grants[fence] = grant
+        self._by_lease[fence] = run
+        return _view_lease(run, grant, seqs, request.ttl_seconds)
+
+    def _report(self, run: RunRecord, grant: Grant, commit: Commit) -> None:
+        now = self._monotonic()
+        run.record(commit.outcomes, self._clock())
+        for deferral in commit.deferred:
+            run.defer(deferral, now)
+        run.keep_attempts(commit.attempts)
+        for seq in commit.deaths:
+            run.deaths[seq] = run.deaths.get(seq, 0) + 1
+        grant.remaining -= {outcome.seq for outcome in commit.outcomes} | {deferral.seq for deferral in commit.deferred}
+
+    def _end_leases(self, ends: Callable[[RunRecord, Grant], bool], *, lapsed: bool = False) -> Sequence[str]:
+        with self._lock:
+            pairs = [(run, run.grants[lease_id]) for lease_id, run in self._by_lease.items()]
+            ended = [(run, grant) for run, grant in pairs if ends(run, grant)]
+            for run, grant in ended:
+                self._end_lease(run, grant, lapsed=lapsed)
+            return [grant.id for _, grant in ended]
+
+    def _end_lease(self, run: RunRecord, grant: Grant, *, lapsed: bool = False) -> None:
+        del self._by_lease[grant.id]
+        run.give_back(grant, self._monotonic(), lapsed=lapsed)
+
+    # Lineages
+
+    def _lineage(self, run: RunRecord) -> Sequence[RunRecord]:
+        """Root and retries, oldest first."""
+        return [other for other in self._all_visible() if other.root_id == run.root_id]
+
+    def _rows(self, run: RunRecord, *, lineage: bool) -> Iterable[Row]:
+        """The run's results, or the newest of each item of its lineage, in no order; without those whose lines are deleted."""
+        if not lineage:
+            return [(seq, run, seq) for seq in run.outcomes] if run.has_lines else []
+        newest: dict[int, Row] = {}
+        for other in self._lineage(run):
+            for seq in other.outcomes if other.has_lines else ():
+                newest[other.root_seq(seq)] = (other.root_seq(seq), other, seq)
+        return newest.values()
+
+
+def _call(also: Also | None) -> None:
+    """Before anything is changed, so that a callback that raises changes nothing."""
+    if also is not None:
+        also(None)
+
+
+def _are_distinct(seqs: Sequence[int]) -> bool:
+    return len(set(seqs)) == len(seqs)
+
+
+def _check_covered(commit: Commit, grant: Grant) -> None:
+    reported = [outcome.seq for outcome in commit.outcomes] + [deferral.seq for deferral in commit.deferred]
+    if not _are_distinct(reported):
+        raise ValueError("an item is reported twice in one commit")
+    tried = {attempt.seq for attempt in commit.attempts} | set(commit.deaths)
+    uncovered = ({*reported} | tried) - grant.remaining
+    if uncovered:
+        raise ValueError(f"items that the lease does not hold: {sorted(uncovered)}")
+
+
+def _has_work(run: RunRecord, now: float) -> bool:
+    if run.state != "in_progress" or run.paused_reason is not None:
+        return False
+    return bool(run.pending) or any(waiting.due_at <= now for waiting in run.deferred.values())
+
+
+def _view_lease(run: RunRecord, grant: Grant, seqs: Sequence[int], ttl_seconds: float) -> Lease:
+    new, attempts = run.new, grant.attempts or {}
+    items = [
+        LeasedItem(seq, run.items[seq].custom_id, run.items[seq].payload, attempts.get(seq, 0), run.deaths.get(seq, 0))
+        for seq in seqs
+    ]
+    alone = grant.lapses >= LAPSES_UNTIL_ALONE or any(item.deaths for item in items)
+    return Lease(
+        grant.id, new.id, run.no, new.kind, new.mode, new.params, new.request_id, new.public_url, new.deadline,
+        pack_items(items), len(items), ttl_seconds, alone,
+    )  # fmt: skip
+
+
+def _item_record(run: RunRecord, seq: int) -> ItemRecord:
+    item, record = run.items[seq], run.outcomes.get(seq)
+    return ItemRecord(
+        seq, item.custom_id, item.payload, item.input_hash, item.origin, run.place(seq), tuple(run.attempts.get(seq, ())),
+        run.deaths.get(seq, 0), run.line(seq) if record is not None and run.has_lines else None,
+        None if record is None else record.ended_at,
+    )  # fmt: skip
+
+
+def _chunk(lines: Iterator[tuple[int, bytes]], limit: int) -> ResultChunk:
+    """About ``limit`` lines or ``MAX_CHUNK_BYTES``, whichever is less."""
+    taken: list[bytes] = []
+    last, size_bytes = None, 0
+    for cursor, line in lines:
+        taken.append(line + b"\n")
+        last, size_bytes = cursor, size_bytes + len(line) + 1
+        if len(taken) == limit or size_bytes >= MAX_CHUNK_BYTES:
+            break
+    return ResultChunk(b"".join(taken), len(taken), last)
