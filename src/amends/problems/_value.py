@@ -96,9 +96,12 @@ class FieldError:
 
     @property
     def sentence(self) -> str:
-        """The message, after the path unless the message names the field itself, as promised sentences do."""
+        """The message, after the path where it does not say which field it means, as Pydantic's do not.
+
+        Messages of our own, known by a ``code`` of our own, are whole sentences and promised as they stand.
+        """
         names = [str(step) for step in self.loc[1:] if isinstance(step, str)]
-        if not names or re.search(rf"\b{re.escape(names[-1])}\b", self.message):
+        if not names or self.code != self.type or re.search(rf"\b{re.escape(names[-1])}\b", self.message):
             return self.message
         return f"{self.path}: {self.message}"
 
