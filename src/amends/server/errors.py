@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from fastapi.exceptions import RequestValidationError
@@ -17,11 +17,23 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from amends.problems import DIALECTS, FieldError, Problem, ProblemError, headers, problem, render, validation_failed
+from amends.problems import (
+    DIALECTS,
+    Dialect,
+    FieldError,
+    Problem,
+    ProblemError,
+    headers,
+    idempotency_in_progress,
+    problem,
+    render,
+    validation_failed,
+)
+from amends.store import Fenced
 
 log = structlog.get_logger("amends.server")
 
-_DIALECT_OF_PREFIX: Final = (
+_DIALECT_OF_PREFIX: Final[tuple[tuple[str, Dialect], ...]] = (
     ("/v1/videos", "flat"),
     ("/v1/sessions", "flat"),
     ("/api", "detail"),
@@ -47,6 +59,8 @@ def problem_of(error: BaseException) -> Problem:
     """The problem that an exception stands for; anything unforeseen is ``internal_server_error`` and says nothing of the inside."""
     if (raised := _within(error)) is not None:
         return raised.problem
+    if isinstance(error, Fenced):
+        return idempotency_in_progress(1.0)  # another holder of the same key overtook this one; nothing was written
     if isinstance(error, RequestValidationError):
         return _of_validation(error.errors())
     if isinstance(error, HTTPException):
@@ -102,7 +116,7 @@ def _shown(value: Any) -> Any:
         return None
 
 
-def dialect_for(path: str, accept: str | None) -> str:
+def dialect_for(path: str, accept: str | None) -> Dialect:
     """The route's dialect, unless ``Accept: application/json; dialect=…`` names another."""
     for media_range in (accept or "").split(","):
         media_type, *parameters = (part.strip() for part in media_range.split(";"))
@@ -110,7 +124,7 @@ def dialect_for(path: str, accept: str | None) -> str:
             for parameter in parameters:
                 name, _, value = parameter.partition("=")
                 if name.strip().lower() == "dialect" and (wanted := value.strip().strip('"').lower()) in DIALECTS:
-                    return wanted
+                    return cast(Dialect, wanted)
     for prefix, dialect in _DIALECT_OF_PREFIX:
         if path == prefix or path.startswith(prefix + "/"):
             return dialect
@@ -123,9 +137,7 @@ def problem_response(what: Problem, scope: Scope, public_url: str) -> Response:
     accept = next((value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"accept"), None)
     whole = what.replace(instance=what.instance or path, request_id=scope.get("state", {}).get("request_id") or what.request_id)
     media_type, body = render(whole, dialect_for(path, accept), public_url)
-    extra = dict(headers(whole))
-    if whole.slug == "method_not_allowed":
-        extra["Allow"] = ", ".join(whole.extensions.get("allow", ()))
+    extra = headers(whole)
     if whole.status == 413:
         # The rest of the body is still under way: this connection cannot carry another request.
         extra["Connection"] = "close"

@@ -30,6 +30,7 @@ class Services:
 
     processors: by kind of run, for ``validate`` in the owner. engine: None where nothing moves the runs (some tests).
     now: seconds since the epoch. public_url: what ``type`` URIs begin with, known once the port is.
+    default_workspace_id: of whoever comes through the local socket.
     """
 
     settings: Settings
@@ -43,6 +44,7 @@ class Services:
     inspector: Inspector
     metrics: Metrics
     public_url: str
+    default_workspace_id: str
     now: Callable[[], float] = field(default=time.time)
 
 

@@ -33,6 +33,7 @@ class ServerSettings:
     data: Path = _setting(Path(".amends"), "Data directory: database, blobs, lock and local socket.")
     public_url: str | None = _setting(None, "What `type` URIs begin with; by default the address listened on.")
     no_auth: bool = _setting(False, "Let everybody in as the owner; on loopback only.")
+    test: bool = _setting(False, "Whoever comes without a key (local socket, `no_auth`) is in test mode.")
     log_format: LogFormat = _setting("text", "`text` for people, `json` for machines; one event a line on stderr.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Least level that is logged.")
     forwarded_allow_ips: str = _setting("127.0.0.1", "Proxies whose X-Forwarded-* headers are believed.")

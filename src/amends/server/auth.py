@@ -1,0 +1,102 @@
+"""Who sent a request, and what they may do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from amends.problems import ProblemError, invalid_credentials, no_permission, not_authenticated
+from amends.server.services import Services
+from amends.store import Key, Mode, Role
+
+_RANK: dict[Role, int] = {"viewer": 0, "member": 1, "admin": 2, "owner": 3}
+_PROTECTED = ("/v1", "/api", "/openai")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request. Every query is bound to ``workspace_id``.
+
+    key_id: None on the local socket and under ``--no-auth``. user_id: None where the key is a principal of its own.
+    is_local: came through the local socket, whose file only the owner of the data directory can open.
+    credential: the secret that was sent, empty without one.
+    """
+
+    workspace_id: str
+    role: Role
+    mode: Mode
+    key_id: str | None = None
+    user_id: str | None = None
+    is_local: bool = False
+    credential: str = field(default="", repr=False)
+
+    @property
+    def principal(self) -> str:
+        """Who is written down as the maker of what this caller makes."""
+        return self.user_id or self.key_id or "local"
+
+    def has_role(self, role: Role) -> bool:
+        return _RANK[self.role] >= _RANK[role]
+
+    def authorize(self, verb: str, kind: str, *, role: Role = "member", made_by: str | None = None) -> None:
+        """Let pass whoever has ``role``; with ``made_by`` a member only for what it made itself.
+
+        Raises ProblemError insufficient_permissions: "You do not have permission to {verb} this {kind}".
+        """
+        owns = made_by is None or made_by == self.principal or self.has_role("admin")
+        if not (self.has_role(role) and owns):
+            raise ProblemError(no_permission(verb, kind))
+
+
+class Authentication:
+    """ASGI middleware: puts the Caller into the request's state, or refuses the request.
+
+    Keys are looked up in memory. Pages that explain things (``/errors``, ``/docs``, ``/health`` …) are open.
+    """
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self.app = app
+        self.services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _is_protected(scope["path"]):
+            scope.setdefault("state", {})["caller"] = self._caller(scope)
+        await self.app(scope, receive, send)
+
+    def _caller(self, scope: Scope) -> Caller:
+        if scope.get("state", {}).get("is_local"):
+            return self._owner(is_local=True)
+        credentials = set(_credentials(scope["headers"]))
+        if not credentials:
+            if self.services.settings.server.no_auth:
+                return self._owner(is_local=False)
+            raise ProblemError(not_authenticated())
+        key = self.services.store.keys.authenticate(secret := credentials.pop()) if len(credentials) == 1 else None
+        if key is None:
+            raise ProblemError(invalid_credentials())
+        return caller_of(key, secret)
+
+    def _owner(self, *, is_local: bool) -> Caller:
+        mode: Mode = "test" if self.services.settings.server.test else "live"
+        return Caller(self.services.default_workspace_id, "owner", mode, is_local=is_local)
+
+
+def caller_of(key: Key, secret: str) -> Caller:
+    return Caller(key.workspace_id, key.role, key.mode, key.id, key.user_id, credential=secret)
+
+
+def _is_protected(path: str) -> bool:
+    return any(path == prefix or path.startswith(prefix + "/") for prefix in _PROTECTED)
+
+
+def _credentials(headers: Any) -> Iterator[str]:
+    """Every credential of the request; one that is no bearer at all is yielded too, since it cannot be right."""
+    for name, value in headers:
+        if name == b"x-api-key":
+            yield value.decode("latin-1").strip()
+        elif name == b"authorization":
+            scheme, _, secret = value.decode("latin-1").strip().partition(" ")
+            yield secret.strip() if scheme.lower() == "bearer" else ""

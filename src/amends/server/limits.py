@@ -1,0 +1,106 @@
+"""Limits on a request, kept before it is parsed: headers, size and nesting of a JSON body.
+
+NDJSON and multipart bodies pass as streams; their readers keep their own limits (a line, a file, a field).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from amends.problems import ProblemError, problem
+from amends.server.settings import LimitSettings
+
+_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_INLINE_BYTES: Final = 64 << 10
+_STREAMED: Final = ("multipart/", "application/x-ndjson", "application/jsonl", "application/octet-stream")
+
+
+class Limits:
+    """ASGI middleware. A JSON body is read whole here, looked at, and handed on in one piece."""
+
+    def __init__(self, app: ASGIApp, limits: LimitSettings) -> None:
+        self.app = app
+        self.limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self._check_headers(scope)
+            if not _header(scope, b"content-type").lower().startswith(_STREAMED):
+                receive = await self._read(scope, receive)
+        await self.app(scope, receive, send)
+
+    def _check_headers(self, scope: Scope) -> None:
+        size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        size += sum(len(name) + len(value) for name, value in scope["headers"])
+        if size > self.limits.header_bytes:
+            raise ProblemError(
+                problem("malformed_request", f"Path, query and headers together exceed {self.limits.header_bytes} bytes.")
+            )
+
+    async def _read(self, scope: Scope, receive: Receive) -> Receive:
+        limit = self.limits.json_body_bytes
+        declared = _header(scope, b"content-length")
+        if declared.isdigit() and int(declared) > limit:
+            raise too_large(limit, "JSON body")
+        pieces, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return _then(message, receive)
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > limit:
+                raise too_large(limit, "JSON body")
+            if not message.get("more_body"):
+                break
+        body = b"".join(pieces)
+        await self._check_nesting(body)
+        return _then({"type": "http.request", "body": body, "more_body": False}, receive)
+
+    async def _check_nesting(self, body: bytes) -> None:
+        if body.count(b"[") + body.count(b"{") <= self.limits.nesting:
+            return
+        inline = len(body) <= _INLINE_BYTES
+        deep = is_deeper(body, self.limits.nesting) if inline else await asyncio.to_thread(is_deeper, body, self.limits.nesting)
+        if deep:
+            raise ProblemError(problem("malformed_request", f"The body is nested deeper than {self.limits.nesting} levels."))
+
+
+def too_large(limit: int, what: str) -> ProblemError:
+    """The refusal of what is larger than ``limit`` bytes."""
+    return ProblemError(problem("payload_too_large", f"The {what} exceeds the limit of {limit} bytes.", limit=limit))
+
+
+def is_deeper(body: bytes, levels: int) -> bool:
+    """Whether JSON is nested deeper than ``levels``, without parsing it.
+
+    Strings are cut out, then everything but brackets; then each pass takes the innermost pairs away. What is left after
+    ``levels`` passes was deeper, or was no JSON. All of it runs at the speed of C.
+    """
+    brackets = _STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
+    for _ in range(levels):
+        # All pairs of one level at a time: a pair that only becomes one when its inside goes belongs to the next.
+        shorter = brackets.replace(b"[]", b"\0").replace(b"{}", b"\0").replace(b"\0", b"")
+        if len(shorter) == len(brackets):
+            break
+        brackets = shorter
+    return len(brackets) > levels
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
+
+
+def _then(first: Message, receive: Receive) -> Receive:
+    """A receive that gives ``first`` and then goes on with the original."""
+    pending = [first]
+
+    async def replay() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return replay
