@@ -62,6 +62,6 @@ def _epoch(match: re.Match[str], now_epoch: float) -> float | None:
 
 
 def _full_year(two_digits: int, this_year: int) -> int:
-    """RFC 9110, 5.6.7: a year that seems over 50 years ahead is the last past one with these digits."""
-    year = this_year - this_year % 100 + two_digits
-    return year - 100 if year > this_year + 50 else year
+    """Return the latest year with these digits that is at most 50 years ahead (RFC 9110, 5.6.7)."""
+    limit = this_year + 50
+    return limit - (limit - two_digits) % 100
