@@ -31,6 +31,7 @@ from amends.ledger._types import (
     Sample,
     Standing,
 )
+from amends.ledger.sqlite import SqliteLedger
 
 __all__ = [
     "TERMINAL",
@@ -62,6 +63,7 @@ __all__ = [
     "RunNotFound",
     "RunState",
     "Sample",
+    "SqliteLedger",
     "Standing",
     "line_head",
     "line_members",

@@ -6,8 +6,9 @@ A line is kept without its first two members, which are the same for a whole run
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -52,6 +53,18 @@ class ResultLines:
             % (_encode(custom_id), status.encode(), self.problem(custom_id, problem), attempts, elapsed_ms)
         )
 
+    def repeated(self, status: ItemStatus, problem: Problem) -> Callable[[str], bytes]:
+        """Return a function from custom_id to the line, for thousands of items that end in the same way.
+
+        The problem must not name the item: only its ``instance`` does, and that is filled in.
+        """
+        mark = "amends-custom-id"
+        parts = self.ended(mark, status, problem).split(mark.encode())
+        head, middle, tail = parts[0][:-1], parts[1][1:], parts[2]
+        return lambda custom_id: b"%b%b%b%b%b" % (
+            head, _encode(custom_id), middle, percent_encoded(custom_id).encode(), tail,
+        )  # fmt: skip
+
     def problem(self, custom_id: str, problem: Problem) -> bytes:
         """The item's problem as its body, naming the item and the request that made the run."""
         instance = problem.instance or f"/v1/batch-predictions/{self.run_id}/items/{percent_encoded(custom_id)}"
@@ -66,14 +79,14 @@ def line_head(run_id: str) -> bytes:
 
 def percent_encoded(custom_id: str) -> str:
     """The custom_id as one segment of a path."""
-    from urllib.parse import quote
-
     return quote(custom_id, safe="")
 
 
 def pack_items(items: Iterable[LeasedItem]) -> bytes:
     """The items as one text: ``seq attempts deaths custom_id payload``, tabs between, one a line."""
-    return b"\n".join(b"%d\t%d\t%d\t%b\t%b" % (i.seq, i.attempts, i.deaths, i.custom_id.encode(), i.payload) for i in items)
+    return b"\n".join(
+        b"%d\t%d\t%d\t%b\t%b" % (i.seq, i.attempts, i.deaths, i.custom_id.encode(), i.payload) for i in items
+    )
 
 
 def unpack_items(packed: bytes) -> Iterator[LeasedItem]:

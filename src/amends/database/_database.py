@@ -1,0 +1,286 @@
+"""The SQLite file and its one writer thread.
+
+Several writers on one file wait for each other's locks for seconds; one thread that owns the only write connection and
+puts waiting requests into one transaction shares each fsync among them. Readers have connections of their own and see
+the last commit (WAL).
+
+Every ``sqlite3_step`` gives up the interpreter's lock, and getting it back may cost a whole switch interval when
+another thread is busy. So bulk work must be few steps, not many: see ``Transaction.insert_rows``.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, LiteralString, TypeVar
+
+import apsw
+
+from amends.database._migrations import migrate
+from amends.problems import ProblemError, problem
+
+T = TypeVar("T")
+Parameters = Sequence[Any] | Mapping[str, Any]
+Request = tuple[Callable[["Transaction"], Any], "Future[Any]"]
+
+_GROUP_SECONDS = 0.02
+_CHECKPOINT_PAGES = 4_000
+_TRUNCATE_PAGES = 50_000
+_ROWS_PER_STATEMENT = 256
+
+
+class Transaction:
+    """One connection inside a transaction. Valid only within the call it was handed to."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: LiteralString, parameters: Parameters = ()) -> Iterator[tuple[Any, ...]]:
+        return self._connection.execute(sql, parameters)
+
+    def one(self, sql: LiteralString, parameters: Parameters = ()) -> tuple[Any, ...] | None:
+        """The first row, None without one."""
+        return self._connection.execute(sql, parameters).fetchone()
+
+    def value(self, sql: LiteralString, parameters: Parameters = ()) -> Any:
+        """The first column of the first row, None without one."""
+        row = self._connection.execute(sql, parameters).fetchone()
+        return None if row is None else row[0]
+
+    def many(self, sql: LiteralString, rows: Iterator[Parameters] | Sequence[Parameters]) -> None:
+        """Run the statement once a row: for a few rows (see ``insert_rows`` for thousands)."""
+        self._connection.executemany(sql, rows)
+
+    def insert_rows(self, sql: LiteralString, first: Sequence[Any], width: int, flat: list[Any]) -> None:
+        """Insert thousands of rows in few steps.
+
+        sql: an ``insert … select`` that ends in ``from``, whose columns name ``column1`` … ``columnN`` of the rows and whose
+        own parameters are ``first``, numbered ``?1`` on. flat: the rows, one after the other, ``width`` values each.
+        """
+        whole, start = width * _ROWS_PER_STATEMENT, 0
+        statement = _with_values(sql, width, _ROWS_PER_STATEMENT)
+        while len(flat) - start >= whole:
+            self._connection.execute(statement, [*first, *flat[start : start + whole]])
+            start += whole
+        rows = (len(flat) - start) // width
+        while rows:
+            slice_rows = 1 << (rows.bit_length() - 1)
+            end = start + slice_rows * width
+            self._connection.execute(_with_values(sql, width, slice_rows), [*first, *flat[start:end]])
+            start, rows = end, rows - slice_rows
+
+    @property
+    def changes(self) -> int:
+        """Rows changed by the last statement."""
+        return self._connection.changes()
+
+
+@lru_cache(maxsize=256)
+def _with_values(sql: str, width: int, rows: int) -> str:
+    row = "(" + ",".join("?" * width) + ")"
+    return f"{sql} (values {','.join([row] * rows)})"
+
+
+class Database:
+    """The file, its writer thread and a pool of read connections.
+
+    ``write`` returns when the work is durable (``synchronous=FULL``). A work function may run again in full if the
+    database was busy; it must not keep the transaction. When the disk is full, ``ProblemError`` insufficient_storage
+    is raised and nothing was written.
+    """
+
+    def __init__(self, path: Path, connection: apsw.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._readers: list[apsw.Connection] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        self._wal_pages = 0
+        connection.set_wal_hook(self._note_wal)
+        self._thread = threading.Thread(target=self._run, name="amends-writer", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(cls, path: Path) -> Database:
+        """Open or create the file and bring it to the newest schema. Raises NewerDatabase."""
+        connection = _connect(path)
+        try:
+            migrate(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(path, connection)
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run work in a transaction; return what it returns once that is durable."""
+        return self.submit(work).result()
+
+    def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
+        """Queue work for the writer; the future is done when it is durable."""
+        future: Future[T] = Future()
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the database is closed")
+            self._requests.put((work, future))
+        return future
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A snapshot of the last commit, to read from."""
+        connection = self._take_reader()
+        try:
+            connection.execute("begin")
+            try:
+                yield Transaction(connection)
+            finally:
+                connection.execute("rollback")
+        finally:
+            self._give_reader_back(connection)
+
+    def close(self) -> None:
+        """Finish what is queued, then close. Idempotent."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._requests.put(None)
+        self._thread.join()
+        for reader in self._readers:
+            reader.close()
+        self._connection.set_wal_hook(None)
+        with suppress(apsw.Error):
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._connection.close()
+
+    def _take_reader(self) -> apsw.Connection:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the database is closed")
+            if self._readers:
+                return self._readers.pop()
+        return _connect(self.path, read_only=True)
+
+    def _give_reader_back(self, connection: apsw.Connection) -> None:
+        with self._lock:
+            if not self._closed:
+                self._readers.append(connection)
+                return
+        connection.close()
+
+    def _run(self) -> None:
+        while (request := self._requests.get()) is not None:
+            if not self._transact(request):
+                return
+            self._checkpoint()
+
+    def _transact(self, request: Request) -> bool:
+        """Run the request and those that wait behind it in one transaction. False: the end of the queue was met."""
+        done: list[tuple[Future[Any], Any]] = []
+        going_on = True
+        try:
+            self._connection.execute("begin immediate")
+            try:
+                going_on = self._gather(request, done)
+            except BaseException:
+                self._connection.execute("rollback")
+                raise
+            self._connection.execute("commit")
+        except BaseException as error:
+            if self._connection.in_transaction:
+                self._connection.execute("rollback")
+            failure = _translated(error)
+            for future in [f for f, _ in done] or [request[1]]:
+                future.set_exception(failure)
+            return going_on
+        for future, result in done:
+            future.set_result(result)
+        return going_on
+
+    def _gather(self, request: Request, done: list[tuple[Future[Any], Any]]) -> bool:
+        started = time.monotonic()
+        following: Request | None = request
+        while following is not None:
+            self._perform(*following, done)
+            if time.monotonic() - started > _GROUP_SECONDS:
+                return True
+            try:
+                following = self._requests.get_nowait()
+            except queue.Empty:
+                return True
+        return False
+
+    def _perform(
+        self, work: Callable[[Transaction], Any], future: Future[Any], done: list[tuple[Future[Any], Any]]
+    ) -> None:
+        """Run one request under a savepoint: its failure leaves its companions alone."""
+        if not future.set_running_or_notify_cancel():
+            return
+        self._connection.execute("savepoint request")
+        try:
+            result = work(Transaction(self._connection))
+        except BaseException as error:
+            if not self._connection.in_transaction:
+                # SQLite rolled the whole transaction back (disk full, I/O error): nobody's work is kept.
+                done.append((future, None))
+                raise
+            self._connection.execute("rollback to request")
+            self._connection.execute("release request")
+            future.set_exception(_translated(error))
+            return
+        self._connection.execute("release request")
+        done.append((future, result))
+
+    def _note_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self) -> None:
+        """Move the log into the file now and then; start it afresh when readers let it grow long."""
+        if self._wal_pages < _CHECKPOINT_PAGES:
+            return
+        mode = apsw.SQLITE_CHECKPOINT_PASSIVE
+        if self._wal_pages > _TRUNCATE_PAGES:
+            mode = apsw.SQLITE_CHECKPOINT_TRUNCATE
+        self._wal_pages = 0
+        with suppress(apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError):
+            self._connection.wal_checkpoint(mode=mode)
+
+
+def _connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
+    flags = apsw.SQLITE_OPEN_READWRITE | (0 if read_only else apsw.SQLITE_OPEN_CREATE)
+    connection = apsw.Connection(str(path), flags=flags)
+    connection.set_busy_timeout(5_000 if not read_only else 10_000)
+    if read_only:
+        connection.pragma("query_only", True)
+        connection.pragma("cache_size", -4_000)
+    else:
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("synchronous", "full")
+        connection.pragma("wal_autocheckpoint", 0)
+        connection.pragma("cache_size", -16_000)
+    return connection
+
+
+def _translated(error: BaseException) -> BaseException:
+    """A full disk is a problem that the caller can be told; everything else stays as it is."""
+    if isinstance(error, apsw.FullError):
+        return _chained(
+            ProblemError(problem("insufficient_storage", "The disk that holds the database is full.")), error
+        )
+    if isinstance(error, apsw.IOError):
+        return _chained(ProblemError(problem("service_unavailable")), error)
+    return error
+
+
+def _chained(error: ProblemError, cause: BaseException) -> ProblemError:
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,64 @@
+"""Numbered migrations: one list for the ledger and the store.
+
+``PRAGMA user_version`` holds the number of the last one applied.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import apsw
+
+
+class NewerDatabase(Exception):
+    """The file was written by a newer version of Amends. found, known: schema versions."""
+
+    def __init__(self, path: Path, found: int, known: int) -> None:
+        super().__init__(
+            f"{path} has schema version {found}, this version of Amends knows {known}: install the newer version"
+        )
+        self.path = path
+        self.found = found
+        self.known = known
+
+
+def migrations() -> Sequence[tuple[int, str]]:
+    """(number, SQL) of every migration, in order."""
+    folder = resources.files("amends.database") / "migrations"
+    found = [
+        (int(m[1]), f.read_text("utf-8")) for f in folder.iterdir() if (m := re.match(r"(\d{4})_\w+\.sql$", f.name))
+    ]
+    return sorted(found)
+
+
+def migrate(connection: apsw.Connection, path: Path) -> None:
+    """Bring the file to the newest schema, keeping a copy of one that already holds data.
+
+    Each migration is one transaction: a crash leaves the last whole one. Raises NewerDatabase.
+    """
+    steps = migrations()
+    version = int(connection.pragma("user_version") or 0)
+    known = steps[-1][0]
+    if version > known:
+        raise NewerDatabase(path, version, known)
+    if 0 < version < known:
+        _back_up(connection, path.with_name(f"{path.name}.before-{known:04d}"))
+    for number, sql in steps:
+        if number > version:
+            with connection:
+                connection.execute(sql)
+                connection.pragma("user_version", number)
+
+
+def _back_up(connection: apsw.Connection, copy: Path) -> None:
+    copy.unlink(missing_ok=True)
+    target = apsw.Connection(str(copy))
+    try:
+        with target.backup("main", connection, "main") as backup:
+            while not backup.done:
+                backup.step(1000)
+    finally:
+        target.close()

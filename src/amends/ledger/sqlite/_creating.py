@@ -1,0 +1,123 @@
+"""Receiving a run: rows go in as they come, the index of their custom_ids afterwards, in sorted order.
+
+Kept incremental, an index on random custom_ids costs two thirds of the speed.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from amends.database import Transaction, load_queries
+from amends.ledger._types import DuplicateCustomIds, NewItem, NewRun, RunNotFound
+from amends.ledger.sqlite._keys import contiguous, first_key
+from amends.ledger.sqlite._runs import RUNS
+
+CREATING = load_queries("amends.ledger.sqlite", "creating.sql")
+
+SLICE = 10_000
+
+
+def open_run(tx: Transaction, run: NewRun) -> None:
+    sample = run.sample
+    tx.execute(
+        CREATING.insert_run,
+        {
+            "id": run.id,
+            "workspace_id": run.workspace_id,
+            "kind": run.kind,
+            "model": run.model,
+            "params": run.params,
+            "mode": run.mode,
+            "metadata": json.dumps(dict(run.metadata), ensure_ascii=False),
+            "request_id": run.request_id,
+            "public_url": run.public_url,
+            "validation": run.validation,
+            "failure_tolerance": run.failure_tolerance,
+            "priority": run.priority,
+            "completion_window": run.completion_window,
+            "deadline": run.deadline,
+            "limit_items": run.limit_items,
+            "sample_n": sample.n if sample else None,
+            "sample_seed": sample.seed if sample else None,
+            "parent_id": run.parent_id,
+            "created_by": run.created_by,
+            "created_at": run.created_at,
+        },
+    )
+
+
+def receiving(tx: Transaction, run_id: str) -> tuple[int, int]:
+    """(no, items so far) of a receiving run, or RunNotFound."""
+    row = tx.one(RUNS.run_no, (run_id,))
+    if row is None or row[1] != "receiving":
+        raise RunNotFound(run_id)
+    return row[0], row[2]
+
+
+def append(tx: Transaction, run_id: str, items: Sequence[NewItem]) -> None:
+    run_no, total = receiving(tx, run_id)
+    flat = [
+        value for offset, item in enumerate(items) for value in (offset, item.custom_id, item.payload, item.input_hash)
+    ]
+    tx.insert_rows(CREATING.insert_items, (first_key(run_no) + total,), 4, flat)
+    origins = [(item.origin, total + offset) for offset, item in enumerate(items) if item.origin is not None]
+    if origins:
+        tx.insert_rows(CREATING.insert_origins, (run_no,), 2, list(chain.from_iterable(origins)))
+    tx.execute(CREATING.add_to_total, {"run_no": run_no, "items": len(items)})
+
+
+def sorted_names(tx: Transaction, run_no: int) -> Iterator[str]:
+    """The run's custom_ids with their seqs in sorted order, as JSON texts of a slice each."""
+    for row in tx.execute(CREATING.sorted_names, {"run_no": run_no, "slice": SLICE}):
+        yield row[0]
+
+
+def forget_names(tx: Transaction, run_no: int) -> None:
+    """Drop what an earlier, refused seal left."""
+    tx.execute(CREATING.drop_names, (run_no,))
+
+
+def index_all_names(tx: Transaction, run_no: int) -> None:
+    tx.execute(CREATING.index_all_names, {"run_no": run_no})
+
+
+def insert_names(tx: Transaction, run_no: int, names: str) -> None:
+    tx.execute(CREATING.insert_names, {"run_no": run_no, "names": names})
+
+
+def duplicates(tx: Transaction, run_no: int) -> DuplicateCustomIds:
+    rows = list(tx.execute(CREATING.duplicates, {"run_no": run_no}))
+    return DuplicateCustomIds([(row[0], row[1]) for row in rows], rows[0][2] if rows else 0)
+
+
+def lay_out(tx: Transaction, run_no: int, total: int) -> int:
+    """Write the run's spans; the number of items that are held back."""
+    row = tx.one(CREATING.part, (run_no,))
+    assert row is not None
+    limit_items, sample_n, sample_seed = row
+    ranges = [(0, total - 1)] if total else []
+    if sample_n is not None and sample_n < total:
+        # seeded on purpose: the same sample again for the same seed
+        ranges = contiguous(sorted(random.Random(sample_seed).sample(range(total), sample_n)))
+    elif limit_items is not None and limit_items < total:
+        ranges = [(0, limit_items - 1)] if limit_items else []
+    held = _held_ranges(ranges, total)
+    spans = [(lo, hi, 0) for lo, hi in ranges] + [(lo, hi, 1) for lo, hi in held]
+    tx.many(
+        CREATING.insert_pending,
+        [{"run_no": run_no, "lo": lo, "hi": hi, "lapses": 0, "held": is_held} for lo, hi, is_held in spans],
+    )
+    return sum(hi - lo + 1 for lo, hi in held)
+
+
+def _held_ranges(ranges: list[tuple[int, int]], total: int) -> list[tuple[int, int]]:
+    """What the ascending ranges leave of 0 … total - 1."""
+    left, start = [], 0
+    for lo, hi in ranges:
+        if lo > start:
+            left.append((start, lo - 1))
+        start = hi + 1
+    return [*left, (start, total - 1)] if start < total else left

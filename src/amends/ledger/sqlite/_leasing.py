@@ -1,0 +1,289 @@
+"""Claiming items, committing what became of them, and returning what was not done.
+
+    pending ──claim──► lease ──commit──► outcome
+       ▲                │  └──commit──► deferred ──claim, when due──► lease
+       └──return────────┘
+
+A commit first matches its lease: that row is the fence. Nothing else decides who may write.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import apsw
+
+from amends.database import Transaction, load_queries
+from amends.ledger._types import ClaimRequest, Commit, Lease, Outcome, RunState
+from amends.ledger.sqlite._keys import contiguous, first_key, gaps, key_of, seq_of
+from amends.ledger.sqlite._runs import RUNS
+
+LEASING = load_queries("amends.ledger.sqlite", "leasing.sql")
+
+_ALONE_AFTER_LAPSES = 3
+_FLAT_WIDTH = 7
+
+
+class Held(NamedTuple):
+    """A lease as it stands. lo and hi are None when it holds deferred items."""
+
+    run_no: int
+    lo: int | None
+    hi: int | None
+    lapses: int
+    remaining: int
+    state: RunState
+    root_id: str
+
+
+def held(tx: Transaction, lease_id: str) -> Held | None:
+    row = tx.one(LEASING.lease, (lease_id,))
+    return None if row is None else Held(*row)
+
+
+def claim(tx: Transaction, request: ClaimRequest, now_ms: int, draw: random.Random) -> Lease | None:
+    ready = [
+        row
+        for row in tx.execute(LEASING.ready_runs, {"now_ms": now_ms})
+        if (row[4] or row[5] is not None) and (not request.kinds or row[3] in request.kinds)
+    ]
+    if not ready:
+        return None
+    run_no, has_due = _draw_run(ready, draw)
+    if has_due:
+        return _claim_deferred(tx, run_no, request, now_ms)
+    return _claim_span(tx, run_no, request, now_ms)
+
+
+def _draw_run(ready: list[tuple[Any, ...]], draw: random.Random) -> tuple[int, bool]:
+    """A workspace at random, then one of its runs by weight 2 ** priority: fair in expectation, no hot row."""
+    if len(ready) == 1:
+        return ready[0][0], bool(ready[0][4])
+    workspace = draw.choice(sorted({row[1] for row in ready}))
+    mine = [row for row in ready if row[1] == workspace]
+    chosen = draw.choices(mine, weights=[2.0 ** row[2] for row in mine])[0]
+    return chosen[0], bool(chosen[4])
+
+
+def _claim_span(tx: Transaction, run_no: int, request: ClaimRequest, now_ms: int) -> Lease:
+    """Cut the head off the lowest span."""
+    span = tx.one(LEASING.lowest_span, {"run_no": run_no})
+    assert span is not None, "a ready run has a span"
+    lo, hi, lapses = span
+    end = _fitting_end(tx, run_no, lo, min(hi, lo + request.max_items - 1), request.max_bytes)
+    tx.execute(LEASING.drop_span, {"run_no": run_no, "lo": lo})
+    if end < hi:
+        _insert_span(tx, run_no, end + 1, hi, lapses)
+    keys = {"lo": key_of(run_no, lo), "hi": key_of(run_no, end)}
+    pack = LEASING.pack_suspects if tx.value(LEASING.has_suspects, keys) else LEASING.pack
+    row = Held(run_no, lo, end, lapses, end - lo + 1, "in_progress", "")
+    return _lease(tx, row, request, now_ms, secrets.token_hex(16), tx.value(pack, keys))
+
+
+def _fitting_end(tx: Transaction, run_no: int, lo: int, hi: int, max_bytes: int) -> int:
+    keys = {"lo": key_of(run_no, lo), "hi": key_of(run_no, hi)}
+    if lo == hi or tx.value(LEASING.payload_bytes, keys) <= max_bytes:
+        return hi
+    return lo + int(tx.value(LEASING.within_bytes, {**keys, "max_bytes": max_bytes})) - 1
+
+
+def _claim_deferred(tx: Transaction, run_no: int, request: ClaimRequest, now_ms: int) -> Lease:
+    due = list(tx.execute(LEASING.due, {"run_no": run_no, "now_ms": now_ms, "limit": request.max_items}))
+    keys: list[int] = []
+    size = 0
+    for key, length in due:
+        size += length
+        if keys and size > request.max_bytes:
+            break
+        keys.append(key)
+    lease_id = secrets.token_hex(16)
+    tx.execute(LEASING.lease_deferred, {"lease_id": lease_id, "keys": json.dumps(keys)})
+    row = Held(run_no, None, None, 0, len(keys), "in_progress", "")
+    packed = tx.value(LEASING.pack_deferred, {"lease_id": lease_id})
+    return _lease(tx, row, request, now_ms, lease_id, packed)
+
+
+def _lease(tx: Transaction, row: Held, request: ClaimRequest, now_ms: int, lease_id: str, packed: bytes) -> Lease:
+    tx.execute(
+        LEASING.insert_lease,
+        {
+            "id": lease_id,
+            "run_no": row.run_no,
+            "lo": row.lo,
+            "hi": row.hi,
+            "lapses": row.lapses,
+            "owner": request.owner,
+            "remaining": row.remaining,
+            "expires_ms": now_ms + int(request.ttl_seconds * 1000),
+        },
+    )
+    head = tx.one(LEASING.lease_head, (row.run_no,))
+    assert head is not None
+    run_id, kind, mode, params, request_id, public_url, deadline = head
+    return Lease(
+        id=lease_id,
+        run_id=run_id,
+        run_no=row.run_no,
+        kind=kind,
+        mode=mode,
+        params=params,
+        request_id=request_id,
+        public_url=public_url,
+        deadline=deadline,
+        packed=packed,
+        count=row.remaining,
+        ttl_seconds=request.ttl_seconds,
+        alone=row.lapses >= _ALONE_AFTER_LAPSES,
+    )
+
+
+def commit(tx: Transaction, report: Commit, now: float, now_ms: int) -> bool:
+    """Write what the worker reports if its lease holds; False otherwise, and nothing is written."""
+    lease = held(tx, report.lease_id)
+    if lease is None:
+        return False
+    seqs = sorted(map(itemgetter(0), report.outcomes))
+    deferred_seqs = [deferral.seq for deferral in report.deferred]
+    _check_covered(tx, report.lease_id, lease, seqs, deferred_seqs)
+    if report.outcomes:
+        write_outcomes(tx, lease.run_no, report.outcomes, seqs, now)
+        if lease.lo is None:
+            drop_deferred(tx, lease.run_no, seqs)
+    _defer(tx, lease.run_no, report, now_ms)
+    _record_attempts(tx, lease.run_no, report)
+    for seq in report.deaths:
+        tx.execute(LEASING.add_death, {"key": key_of(lease.run_no, seq)})
+    reported = len(seqs) + len(deferred_seqs)
+    if reported:
+        tx.execute(LEASING.reduce_lease, {"id": report.lease_id, "items": reported})
+    if report.final or reported == lease.remaining:
+        left = lease.remaining - reported
+        give_back(tx, report.lease_id, lease._replace(remaining=left), now_ms, lapses=0)
+    return True
+
+
+def _check_covered(tx: Transaction, lease_id: str, lease: Held, ended: list[int], deferred: list[int]) -> None:
+    """ValueError unless the lease holds every reported item, each once and none reported before."""
+    seqs = sorted(ended + deferred) if deferred else ended
+    if not seqs:
+        return
+    if len(set(seqs)) != len(seqs):
+        raise ValueError("an item is reported twice in one commit")
+    if lease.lo is None or lease.hi is None:
+        if not set(seqs) <= {row[0] for row in tx.execute(LEASING.deferred_of, (lease_id,))}:
+            raise ValueError("an item is reported that the lease does not hold")
+        return
+    if seqs[0] < lease.lo or seqs[-1] > lease.hi or len(seqs) > lease.remaining:
+        raise ValueError("an item is reported that the lease does not hold")
+    keys = {"run_no": lease.run_no, "lo": key_of(lease.run_no, seqs[0]), "hi": key_of(lease.run_no, seqs[-1])}
+    if tx.value(LEASING.has_deferred, keys):
+        waiting = {row[0] for row in tx.execute(LEASING.deferred_in, {"lo": keys["lo"], "hi": keys["hi"]})}
+        if waiting.intersection(seqs):
+            raise ValueError("an item is reported that waits for another try")
+    if deferred and _already_ended(tx, keys["lo"], keys["hi"]).intersection(deferred):
+        raise ValueError("an item is deferred that has an outcome")
+
+
+def _already_ended(tx: Transaction, lo: int, hi: int) -> set[int]:
+    return set(json.loads(tx.value(LEASING.reported, {"lo": lo, "hi": hi}) or "[]"))
+
+
+def write_outcomes(tx: Transaction, run_no: int, outcomes: Sequence[Outcome], seqs: list[int], now: float) -> None:
+    """Append outcomes, note the order of completion, add to the run's counts. ValueError: one stands already."""
+    start = int(tx.value(LEASING.ended, (run_no,)))
+    try:
+        tx.insert_rows(
+            LEASING.insert_outcomes, (first_key(run_no), now), _FLAT_WIDTH, list(chain.from_iterable(outcomes))
+        )
+    except apsw.ConstraintError as error:
+        raise ValueError("an item that has an outcome is reported again") from error
+    for lo, hi in contiguous(seqs):
+        tx.execute(LEASING.insert_completion, {"run_no": run_no, "start": start, "lo": lo, "hi": hi})
+        start += hi - lo + 1
+    by_status = Counter(map(itemgetter(1), outcomes))
+    tx.execute(
+        RUNS.count_outcomes,
+        {"run_no": run_no, **{name: by_status[name] for name in ("succeeded", "errored", "canceled", "expired")}},
+    )
+
+
+def drop_deferred(tx: Transaction, run_no: int, seqs: list[int]) -> None:
+    tx.execute(LEASING.drop_deferred, {"keys": json.dumps([key_of(run_no, seq) for seq in seqs])})
+
+
+def _defer(tx: Transaction, run_no: int, report: Commit, now_ms: int) -> None:
+    for seq, attempts, delay_seconds in report.deferred:
+        due_ms = now_ms + int(delay_seconds * 1000)
+        tx.execute(
+            LEASING.defer, {"key": key_of(run_no, seq), "run_no": run_no, "due_ms": due_ms, "attempts": attempts}
+        )
+
+
+def _record_attempts(tx: Transaction, run_no: int, report: Commit) -> None:
+    for seq, number, at, body in report.attempts:
+        key = key_of(run_no, seq)
+        tx.execute(LEASING.insert_attempt, {"key": key, "number": number, "at": at, "problem": body.decode()})
+        tx.execute(LEASING.trim_attempts, {"key": key})
+
+
+def give_back(tx: Transaction, lease_id: str, lease: Held, now_ms: int, *, lapses: int) -> None:
+    """End a lease; what it held and nobody reported can be claimed again."""
+    tx.execute(LEASING.drop_lease, (lease_id,))
+    if lease.remaining == 0:
+        return
+    if lease.lo is None or lease.hi is None:
+        tx.execute(LEASING.return_deferred, {"lease_id": lease_id, "now_ms": now_ms})
+        return
+    keys = {"lo": key_of(lease.run_no, lease.lo), "hi": key_of(lease.run_no, lease.hi)}
+    reported = json.loads(tx.value(LEASING.reported, keys) or "[]")
+    for lo, hi in gaps(lease.lo, lease.hi, reported):
+        _insert_span(tx, lease.run_no, lo, hi, lease.lapses + lapses)
+
+
+def give_back_all(tx: Transaction, lease_ids: Sequence[str], now_ms: int, *, lapses: int = 0) -> int:
+    for lease_id in lease_ids:
+        lease = held(tx, lease_id)
+        assert lease is not None
+        give_back(tx, lease_id, lease, now_ms, lapses=lapses)
+    return len(lease_ids)
+
+
+def _insert_span(tx: Transaction, run_no: int, lo: int, hi: int, lapses: int) -> None:
+    tx.execute(LEASING.insert_span, {"run_no": run_no, "lo": lo, "hi": hi, "lapses": lapses})
+
+
+def sweepable(tx: Transaction, run_no: int, limit: int) -> tuple[list[tuple[int, int]], list[int]]:
+    """Unleased items to end, lowest first: inclusive ranges, each within one span, and deferred seqs."""
+    ranges = []
+    for lo, hi in tx.execute(LEASING.sweepable_spans, {"run_no": run_no}):
+        if limit <= 0:
+            break
+        end = min(hi, lo + limit - 1)
+        ranges.append((lo, end))
+        limit -= end - lo + 1
+    rows = tx.execute(LEASING.sweepable_deferred, {"run_no": run_no, "limit": limit}) if limit > 0 else ()
+    return ranges, [seq_of(row[0]) for row in rows]
+
+
+def carve(tx: Transaction, run_no: int, lo: int, hi: int) -> None:
+    """Take lo … hi, which lies in one unleased span, out of it."""
+    row = tx.one(LEASING.pending_spans_with, {"run_no": run_no, "seq": lo})
+    if row is None or row[1] < hi:
+        raise ValueError("the items are in no unleased span")
+    span_lo, span_hi, lapses, is_held = row
+    tx.execute(LEASING.drop_span, {"run_no": run_no, "lo": span_lo})
+    for left_lo, left_hi in ((span_lo, lo - 1), (hi + 1, span_hi)):
+        if left_lo <= left_hi:
+            tx.execute(
+                LEASING.insert_piece,
+                {"run_no": run_no, "lo": left_lo, "hi": left_hi, "lapses": lapses, "held": is_held},
+            )
+    if is_held:
+        tx.execute(RUNS.reduce_held, {"run_no": run_no, "items": hi - lo + 1})

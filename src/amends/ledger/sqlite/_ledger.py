@@ -1,0 +1,384 @@
+"""The ledger on SQLite: each method is one transaction of the file's writer, or one snapshot."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from amends.database import Database, Transaction
+from amends.ledger._lines import ResultLines
+from amends.ledger._protocol import Also
+from amends.ledger._types import (
+    ClaimRequest,
+    Commit,
+    Conservation,
+    Ending,
+    FailureGroup,
+    InvalidTransition,
+    ItemRecord,
+    ItemStatus,
+    Lease,
+    Manifest,
+    NewItem,
+    NewRun,
+    Outcome,
+    ResultChunk,
+    Run,
+    RunState,
+    Standing,
+)
+from amends.ledger.sqlite import _creating, _leasing, _reading, _runs
+from amends.ledger.sqlite._creating import CREATING
+from amends.ledger.sqlite._keys import contiguous
+from amends.ledger.sqlite._leasing import LEASING
+from amends.ledger.sqlite._runs import RUNS, run_of, visible
+from amends.problems import Problem
+
+T = TypeVar("T")
+
+
+def boot_id() -> str:
+    """Names this boot of the machine: the monotonic clock starts again with the next one."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else f"booted-{time.time() - time.monotonic():.0f}"
+
+
+class SqliteLedger:
+    """Implements ``amends.ledger.Ledger``.
+
+    clock: wall time, for what is shown and for deadlines. monotonic: for leases and deferrals, so that a clock jump or
+    a sleeping laptop expires nothing; another ``boot`` expires every lease. draw: makes claims fair.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        draw: random.Random | None = None,
+        boot: str | None = None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._monotonic = monotonic
+        self._draw = draw or random.Random()
+        self._notice_boot(boot or boot_id())
+
+    # Creating
+
+    def open_run(self, run: NewRun, *, also: Also | None = None) -> None:
+        def work(tx: Transaction) -> None:
+            _creating.open_run(tx, run)
+            _together(tx, also)
+
+        self._database.write(work)
+
+    def append(self, run_id: str, items: Sequence[NewItem]) -> None:
+        self._database.write(lambda tx: _creating.append(tx, run_id, items))
+
+    def seal(self, run_id: str, *, validate: bool, also: Also | None = None) -> Run:
+        run_no, total = self._read(lambda tx: _creating.receiving(tx, run_id))
+        self._index_names(run_no, total)
+
+        def work(tx: Transaction) -> Run:
+            _creating.receiving(tx, run_id)
+            held = _creating.lay_out(tx, run_no, total)
+            state = "validating" if validate else "in_progress"
+            tx.execute(CREATING.seal, {"run_no": run_no, "state": state, "held": held, "now": self._clock()})
+            _together(tx, also)
+            return visible(tx, run_id)
+
+        return self._database.write(work)
+
+    def abandon(self, run_id: str) -> None:
+        self._database.write(lambda tx: _runs.abandon(tx, run_id))
+
+    def abandon_receiving(self) -> int:
+        return self._database.write(_runs.abandon_receiving)
+
+    def clean(self, limit: int = 10_000) -> int:
+        return self._database.write(lambda tx: _runs.clean(tx, limit))
+
+    # Moving items
+
+    def claim(self, request: ClaimRequest) -> Lease | None:
+        return self._database.write(lambda tx: self._claim(tx, request))
+
+    def renew(self, lease_id: str, ttl_seconds: float) -> Standing:
+        def work(tx: Transaction) -> Standing:
+            lease = _leasing.held(tx, lease_id)
+            if lease is None:
+                return "fenced"
+            tx.execute(LEASING.renew, {"id": lease_id, "expires_ms": self._now_ms() + int(ttl_seconds * 1000)})
+            return "held" if lease.state == "in_progress" else "stopping"
+
+        return self._database.write(work)
+
+    def commit(self, commit: Commit) -> bool:
+        return self._database.write(lambda tx: self._commit(tx, commit))
+
+    def commit_and_claim(self, commit: Commit, request: ClaimRequest) -> tuple[bool, Lease | None]:
+        return self._database.write(lambda tx: (self._commit(tx, commit), self._claim(tx, request)))
+
+    def release_owner(self, owner: str) -> int:
+        return self._give_back(lambda tx: tx.execute(LEASING.leases_of_owner, (owner,)))
+
+    def release_all(self) -> int:
+        return self._give_back(lambda tx: tx.execute(LEASING.all_leases))
+
+    def reap(self) -> Sequence[str]:
+        def work(tx: Transaction) -> Sequence[str]:
+            lapsed = [row[0] for row in tx.execute(LEASING.expired_leases, (self._now_ms(),))]
+            _leasing.give_back_all(tx, lapsed, self._now_ms(), lapses=1)
+            return lapsed
+
+        return self._database.write(work)
+
+    # Moving runs
+
+    def settle(self, run_id: str, outcomes: Sequence[Outcome]) -> None:
+        def work(tx: Transaction) -> None:
+            run = _runs.in_state(tx, run_id, ("validating",), "validating")
+            seqs = sorted(outcome.seq for outcome in outcomes)
+            for lo, hi in contiguous(seqs):
+                _leasing.carve(tx, run.no, lo, hi)
+            _leasing.write_outcomes(tx, run.no, outcomes, seqs, self._clock())
+
+        self._database.write(work)
+
+    def start(self, run_id: str) -> None:
+        def work(tx: Transaction) -> None:
+            run = _runs.in_state(tx, run_id, ("validating",), "in_progress")
+            tx.execute(RUNS.start, {"run_no": run.no, "now": self._clock()})
+
+        self._database.write(work)
+
+    def cancel(self, run_id: str, *, also: Also | None = None) -> Run:
+        def work(tx: Transaction) -> Run:
+            run = _runs.cancel(tx, run_id, self._clock())
+            _together(tx, also)
+            return run
+
+        return self._database.write(work)
+
+    def end(self, run_id: str, ending: Ending, error: Problem | None = None) -> None:
+        self._database.write(lambda tx: _runs.end(tx, run_id, ending, error, self._clock()))
+
+    def pause(self, run_id: str, reason: str) -> None:
+        self._set_paused(run_id, reason)
+
+    def resume(self, run_id: str) -> None:
+        self._set_paused(run_id, None)
+
+    def extend(self, run_id: str, *, also: Also | None = None) -> Run:
+        def work(tx: Transaction) -> Run:
+            run = _runs.extend(tx, run_id)
+            _together(tx, also)
+            return run
+
+        return self._database.write(work)
+
+    def sweep(self, run_id: str, status: ItemStatus, problem: Problem, limit: int = 10_000) -> int:
+        def work(tx: Transaction) -> int:
+            run = visible(tx, run_id)
+            if run.ending in (None, "completed") or run.is_terminal:
+                raise InvalidTransition(run.state, "swept")
+            ranges, deferred = _leasing.sweepable(tx, run.no, limit)
+            named = _reading.custom_ids(tx, run.no, ranges, deferred)
+            for lo, hi in ranges:
+                _leasing.carve(tx, run.no, lo, hi)
+            if deferred:
+                _leasing.drop_deferred(tx, run.no, deferred)
+            outcomes = _swept(run, named, status, problem)
+            if outcomes:
+                _leasing.write_outcomes(tx, run.no, outcomes, sorted(seq for seq, _ in named), self._clock())
+            return len(outcomes)
+
+        return self._database.write(work)
+
+    def fence(self, run_id: str) -> int:
+        def work(tx: Transaction) -> int:
+            run = visible(tx, run_id)
+            if run.ending in (None, "completed"):
+                raise InvalidTransition(run.state, "fenced")
+            leases = [row[0] for row in tx.execute(LEASING.leases_of_run, (run.no,))]
+            return _leasing.give_back_all(tx, leases, self._now_ms())
+
+        return self._database.write(work)
+
+    def finalize(self, run_id: str) -> bool:
+        return self._database.write(lambda tx: _runs.finalize(tx, run_id, self._clock()))
+
+    def finish(self, run_id: str, manifest: Manifest) -> Run:
+        return self._database.write(lambda tx: _runs.finish(tx, run_id, manifest, self._clock()))
+
+    # Reading
+
+    def get(self, run_id: str) -> Run | None:
+        def work(tx: Transaction) -> Run | None:
+            row = tx.one(RUNS.run_by_id, {"id": run_id})
+            return None if row is None else run_of(row)
+
+        return self._read(work)
+
+    def find(
+        self,
+        workspace_id: str,
+        *,
+        kind: str | None = None,
+        state: RunState | None = None,
+        limit: int = 20,
+        after: str | None = None,
+    ) -> Sequence[Run]:
+        parameters = {"workspace_id": workspace_id, "kind": kind, "state": state, "limit": limit, "after": after}
+        return self._read(lambda tx: [run_of(row) for row in tx.execute(RUNS.find, parameters)])
+
+    def unfinished(self) -> Sequence[Run]:
+        return self._read(lambda tx: [run_of(row) for row in tx.execute(RUNS.unfinished)])
+
+    def children(self, run_id: str) -> Sequence[Run]:
+        return self._read(lambda tx: [run_of(row) for row in tx.execute(RUNS.children, {"id": run_id})])
+
+    def items(self, run_id: str, *, after: int = -1, limit: int = 10_000) -> Sequence[tuple[int, str, bytes]]:
+        return self._read(lambda tx: _reading.items(tx, visible(tx, run_id), after, limit))
+
+    def item(self, run_id: str, custom_id: str) -> ItemRecord | None:
+        return self._read(lambda tx: _reading.item(tx, visible(tx, run_id), custom_id))
+
+    def results(
+        self,
+        run_id: str,
+        *,
+        after: int = -1,
+        status: ItemStatus | None = None,
+        limit: int = 5_000,
+        partial: bool = False,
+        lineage: bool = False,
+    ) -> ResultChunk:
+        def work(tx: Transaction) -> ResultChunk:
+            run = visible(tx, run_id)
+            if lineage and _reading.has_children(tx, run.root_id):
+                root = visible(tx, run.root_id)
+                return _reading.lineage_results(tx, root, after, status, limit, partial)
+            return _reading.results(tx, run, after, status, limit, partial)
+
+        return self._read(work)
+
+    def results_by_completion(
+        self, run_id: str, *, after: int = -1, status: ItemStatus | None = None, limit: int = 5_000
+    ) -> ResultChunk:
+        return self._read(lambda tx: _reading.results_by_completion(tx, visible(tx, run_id), after, status, limit))
+
+    def failures(self, run_id: str, *, examples: int = 3, lineage: bool = False) -> Sequence[FailureGroup]:
+        def work(tx: Transaction) -> Sequence[FailureGroup]:
+            run = visible(tx, run_id)
+            if lineage and _reading.has_children(tx, run.root_id):
+                return _reading.lineage_failures(tx, visible(tx, run.root_id), examples)
+            return _reading.failures(tx, run, examples)
+
+        return self._read(work)
+
+    def failed_items(
+        self,
+        run_id: str,
+        *,
+        types: frozenset[str] | None = None,
+        custom_ids: frozenset[str] | None = None,
+        after: int = -1,
+        limit: int = 10_000,
+    ) -> Sequence[tuple[int, str, bytes]]:
+        return self._read(lambda tx: _reading.failed_items(tx, visible(tx, run_id), types, custom_ids, after, limit))
+
+    def held_by_children(self, run_id: str, custom_ids: Iterable[str]) -> Sequence[str]:
+        return self._read(lambda tx: _reading.held_by_children(tx, visible(tx, run_id), custom_ids))
+
+    def manifest(self, run_id: str) -> Manifest | None:
+        text = self._read(lambda tx: tx.value(RUNS.manifest, (run_id,)))
+        return None if text is None else _runs.manifest_of(text)
+
+    def conservation(self, run_id: str) -> Conservation:
+        return self._read(lambda tx: _runs.conservation(tx, run_id))
+
+    def backlog(self) -> Mapping[str, float]:
+        row = self._read(lambda tx: tx.one(RUNS.backlog))
+        assert row is not None
+        pending, leased, deferred, runs, due_ms = row
+        wait = float("inf") if due_ms is None else max(0.0, (due_ms - self._now_ms()) / 1000)
+        return {"pending": pending, "leased": leased, "deferred": deferred, "runs": runs, "next_due_seconds": wait}
+
+    # Retention
+
+    def delete_lines(self, run_id: str) -> None:
+        self._database.write(lambda tx: _runs.delete_lines(tx, run_id, self._clock()))
+
+    def delete_run(self, run_id: str) -> None:
+        self._database.write(lambda tx: _runs.delete_run(tx, run_id))
+
+    def close(self) -> None:
+        """The database belongs to whoever opened it."""
+
+    def _now_ms(self) -> int:
+        return int(self._monotonic() * 1000)
+
+    def _read(self, work: Callable[[Transaction], T]) -> T:
+        with self._database.read() as tx:
+            return work(tx)
+
+    def _claim(self, tx: Transaction, request: ClaimRequest) -> Lease | None:
+        return _leasing.claim(tx, request, self._now_ms(), self._draw)
+
+    def _commit(self, tx: Transaction, commit: Commit) -> bool:
+        return _leasing.commit(tx, commit, self._clock(), self._now_ms())
+
+    def _give_back(self, which: Callable[[Transaction], Iterable[tuple[str]]]) -> int:
+        def work(tx: Transaction) -> int:
+            return _leasing.give_back_all(tx, [row[0] for row in which(tx)], self._now_ms())
+
+        return self._database.write(work)
+
+    def _set_paused(self, run_id: str, reason: str | None) -> None:
+        def work(tx: Transaction) -> None:
+            run = _runs.in_state(tx, run_id, ("validating", "in_progress"), "paused")
+            tx.execute(RUNS.set_paused, {"run_no": run.no, "reason": reason})
+
+        self._database.write(work)
+
+    def _index_names(self, run_no: int, total: int) -> None:
+        """Fill in the index of custom_ids. A crash leaves the run receiving, which goes away with its index."""
+        try:
+            self._database.write(lambda tx: _creating.forget_names(tx, run_no))
+            if total <= 2 * _creating.SLICE:
+                self._database.write(lambda tx: _creating.index_all_names(tx, run_no))
+                return
+            with self._database.read() as reader:
+                for names in _creating.sorted_names(reader, run_no):
+                    self._database.write(lambda tx, names=names: _creating.insert_names(tx, run_no, names))  # type: ignore[misc]
+        except apsw.ConstraintError as error:
+            raise self._read(lambda tx: _creating.duplicates(tx, run_no)) from error
+
+    def _notice_boot(self, boot: str) -> None:
+        def work(tx: Transaction) -> None:
+            if tx.value(RUNS.boot_id) == boot:
+                return
+            tx.execute(RUNS.set_boot_id, {"boot_id": boot})
+            tx.execute(RUNS.everything_due)
+            leases = [row[0] for row in tx.execute(LEASING.all_leases)]
+            _leasing.give_back_all(tx, leases, self._now_ms())
+
+        self._database.write(work)
+
+
+def _together(tx: Transaction, also: Also | None) -> None:
+    if also is not None:
+        also(tx)
+
+
+def _swept(run: Run, named: Sequence[tuple[int, str]], status: ItemStatus, problem: Problem) -> list[Outcome]:
+    lines = ResultLines(run.id, run.request_id, run.public_url).repeated(status, problem)
+    return [Outcome(seq, status, problem.slug, 0, 0, lines(custom_id)) for seq, custom_id in named]

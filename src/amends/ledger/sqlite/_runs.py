@@ -1,0 +1,204 @@
+"""Runs as rows: reading them, moving them through their life, forgetting them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from amends.database import Transaction, load_queries
+from amends.ledger._types import (
+    Conservation,
+    Counts,
+    Ending,
+    InvalidTransition,
+    Manifest,
+    Run,
+    RunNotFound,
+    RunState,
+)
+from amends.ledger.sqlite._keys import last_key
+from amends.problems import Problem
+
+RUNS = load_queries("amends.ledger.sqlite", "runs.sql")
+
+_COLUMNS = (
+    "no", "id", "workspace_id", "kind", "model", "params", "mode", "metadata", "request_id", "public_url",
+    "validation", "failure_tolerance", "priority", "completion_window", "deadline", "limit_items", "sample_n",
+    "sample_seed", "parent_id", "root_id", "created_by", "state", "ending", "paused_reason", "total",
+    "succeeded", "errored", "canceled", "expired", "held", "error", "created_at", "in_progress_at",
+    "finalizing_at", "completed_at", "failed_at", "cancelling_at", "cancelled_at", "expired_at",
+    "lines_deleted_at", "deleted",
+)  # fmt: skip
+_COUNTS = ("total", "succeeded", "errored", "canceled", "expired")
+_INNER = ("limit_items", "sample_n", "sample_seed", "deleted")
+
+
+def run_of(row: Sequence[Any]) -> Run:
+    """A row of ``select * from run`` as a value."""
+    members = dict(zip(_COLUMNS, row, strict=True))
+    counts = Counts(*(members.pop(name) for name in _COUNTS))
+    for name in _INNER:
+        del members[name]
+    members["metadata"] = json.loads(members["metadata"])
+    error = members.pop("error")
+    return Run(**members, counts=counts, error=None if error is None else problem_of(error))
+
+
+def problem_of(text: str) -> Problem:
+    body = json.loads(text)
+    return Problem.from_body(body, int(body["status"]))
+
+
+def problem_text(problem: Problem, public_url: str) -> str:
+    return json.dumps(problem.to_body(public_url), ensure_ascii=False)
+
+
+def visible(tx: Transaction, run_id: str) -> Run:
+    """The run, or RunNotFound."""
+    row = tx.one(RUNS.run_by_id, {"id": run_id})
+    if row is None:
+        raise RunNotFound(run_id)
+    return run_of(row)
+
+
+def in_state(tx: Transaction, run_id: str, states: Sequence[RunState], wanted: str) -> Run:
+    """The run if it stands in one of the states, else InvalidTransition."""
+    run = visible(tx, run_id)
+    if run.state not in states:
+        raise InvalidTransition(run.state, wanted)
+    return run
+
+
+def cancel(tx: Transaction, run_id: str, now: float) -> Run:
+    run = visible(tx, run_id)
+    if run.ending == "cancelled":
+        return run
+    if run.state not in ("validating", "in_progress"):
+        raise InvalidTransition(run.state, "cancelling")
+    tx.execute(RUNS.begin_cancelling, {"run_no": run.no, "now": now})
+    return visible(tx, run_id)
+
+
+def end(tx: Transaction, run_id: str, ending: Ending, error: Problem | None, now: float) -> None:
+    run = in_state(tx, run_id, ("validating", "in_progress"), ending)
+    text = None if error is None else problem_text(error, run.public_url)
+    tx.execute(RUNS.begin_ending, {"run_no": run.no, "ending": ending, "error": text, "now": now})
+
+
+def extend(tx: Transaction, run_id: str) -> Run:
+    run = in_state(tx, run_id, ("validating", "in_progress"), "in_progress")
+    tx.execute(RUNS.release_held, {"run_no": run.no})
+    tx.execute(RUNS.clear_held, {"run_no": run.no})
+    return visible(tx, run_id)
+
+
+def finalize(tx: Transaction, run_id: str, now: float) -> bool:
+    run = visible(tx, run_id)
+    if run.state not in ("in_progress", "finalizing", "cancelling") or not tx.value(
+        RUNS.nothing_left, {"run_no": run.no}
+    ):
+        return False
+    if run.state != "in_progress":
+        return run.held == 0
+    if run.held:
+        if run.paused_reason is None:
+            tx.execute(RUNS.set_paused, {"run_no": run.no, "reason": "limit"})
+        return False
+    tx.execute(RUNS.begin_finalizing, {"run_no": run.no, "now": now})
+    return True
+
+
+def finish(tx: Transaction, run_id: str, manifest: Manifest, now: float) -> Run:
+    run = in_state(tx, run_id, ("finalizing", "cancelling"), "terminal")
+    if run.counts.processing or not tx.value(RUNS.nothing_left, {"run_no": run.no}):
+        raise InvalidTransition(run.state, "terminal")
+    tx.execute(RUNS.set_manifest, {"run_no": run.no, "body": _manifest_text(manifest)})
+    tx.execute(RUNS.finish, {"run_no": run.no, "state": run.ending or "completed", "now": now})
+    return visible(tx, run_id)
+
+
+def delete_lines(tx: Transaction, run_id: str, now: float) -> None:
+    run = in_state(tx, run_id, ("completed", "failed", "cancelled", "expired"), "purged")
+    if run.lines_deleted_at is None:
+        tx.execute(RUNS.mark_lines_deleted, {"run_no": run.no, "now": now})
+        tx.execute(RUNS.set_garbage, {"run_no": run.no, "what": "lines"})
+
+
+def delete_run(tx: Transaction, run_id: str) -> None:
+    run = in_state(tx, run_id, ("completed", "failed", "cancelled", "expired"), "deleted")
+    drop(tx, run.no)
+
+
+def drop(tx: Transaction, run_no: int) -> None:
+    """Make a run disappear; its rows follow in slices."""
+    tx.execute(RUNS.mark_deleted, {"run_no": run_no})
+    tx.execute(RUNS.set_garbage, {"run_no": run_no, "what": "run"})
+
+
+def abandon(tx: Transaction, run_id: str) -> None:
+    row = tx.one(RUNS.run_no, (run_id,))
+    if row is not None and row[1] == "receiving":
+        drop(tx, row[0])
+
+
+def abandon_receiving(tx: Transaction) -> int:
+    numbers = [row[0] for row in tx.execute(RUNS.receiving)]
+    for run_no in numbers:
+        drop(tx, run_no)
+    return len(numbers)
+
+
+def clean(tx: Transaction, limit: int) -> int:
+    """Delete a slice of the oldest garbage; the number of rows that went."""
+    row = tx.one(RUNS.garbage)
+    if row is None:
+        return 0
+    run_no, what, next_key = row
+    until = tx.value(RUNS.slice_end, {"next_key": next_key, "last_key": last_key(run_no), "limit": limit})
+    if until is not None:
+        gone = _clean_slice(tx, what, {"lo": next_key, "hi": until})
+        tx.execute(RUNS.move_garbage, {"run_no": run_no, "next_key": until + 1})
+        return max(gone, 1)
+    return _clean_rest(tx, run_no, what, limit)
+
+
+def _clean_slice(tx: Transaction, what: str, keys: dict[str, int]) -> int:
+    if what == "lines":
+        tx.execute(RUNS.clear_lines, keys)
+        return tx.changes
+    for statement in (RUNS.delete_outcomes, RUNS.delete_attempts, RUNS.delete_suspects, RUNS.delete_deferred):
+        tx.execute(statement, keys)
+    tx.execute(RUNS.delete_items, keys)
+    return tx.changes
+
+
+def _clean_rest(tx: Transaction, run_no: int, what: str, limit: int) -> int:
+    if what == "run":
+        for statement in (RUNS.delete_names, RUNS.delete_origins):
+            tx.execute(statement, {"run_no": run_no, "limit": limit})
+            if tx.changes:
+                return tx.changes
+        for statement in (RUNS.delete_pending, RUNS.delete_completion, RUNS.delete_manifest, RUNS.delete_run):
+            tx.execute(statement, (run_no,))
+    tx.execute(RUNS.drop_garbage, (run_no,))
+    return 1
+
+
+def conservation(tx: Transaction, run_id: str) -> Conservation:
+    row = tx.one(RUNS.conservation, (run_id,))
+    if row is None:
+        raise RunNotFound(run_id)
+    total, outcomes, deferred, pending, leased = row
+    return Conservation(total, outcomes, deferred, pending, leased)
+
+
+def manifest_of(text: str) -> Manifest:
+    body = json.loads(text)
+    return Manifest(Counts(**body["counts"]), body["lines"], body["sha256"], tuple(body["sections"]))
+
+
+def _manifest_text(manifest: Manifest) -> str:
+    counts = {name: getattr(manifest.counts, name) for name in _COUNTS}
+    body = {"counts": counts, "lines": manifest.lines, "sha256": manifest.sha256, "sections": list(manifest.sections)}
+    return json.dumps(body)

@@ -1,0 +1,160 @@
+-- name: ready_runs
+-- Runs with something to lease: (no, workspace_id, priority, kind, id of the due deferral if any, lo and hi of the lowest span).
+select r.no, r.workspace_id, r.priority, r.kind,
+  exists (select 1 from deferred d where d.run_no = r.no and d.lease_id is null and d.due_ms <= :now_ms),
+  (select p.lo from pending p where p.run_no = r.no and p.held = 0 order by p.lo limit 1)
+from run r
+where r.state = 'in_progress' and r.paused_reason is null and r.deleted = 0;
+
+-- name: lowest_span
+select lo, hi, lapses from pending where run_no = :run_no and held = 0 order by lo limit 1;
+
+-- name: drop_span
+delete from pending where run_no = :run_no and lo = :lo;
+
+-- name: insert_span
+insert into pending (run_no, lo, hi, lapses, held) values (:run_no, :lo, :hi, :lapses, 0);
+
+-- name: insert_piece
+insert into pending (run_no, lo, hi, lapses, held) values (:run_no, :lo, :hi, :lapses, :held);
+
+-- name: lease_head
+select id, kind, mode, params, request_id, public_url, deadline from run where no = ?;
+
+-- name: insert_lease
+insert into lease (id, run_no, lo, hi, lapses, owner, remaining, expires_ms)
+values (:id, :run_no, :lo, :hi, :lapses, :owner, :remaining, :expires_ms);
+
+-- name: payload_bytes
+select coalesce(sum(octet_length(payload)), 0) from item where key between :lo and :hi;
+
+-- name: within_bytes
+-- How many of the first items fit: the first always does.
+select count(*) from (
+  select sum(octet_length(payload)) over (order by key) as bytes, key from item where key between :lo and :hi)
+where bytes <= :max_bytes or key = :lo;
+
+-- name: pack
+-- A span's items as one text (see amends.ledger.pack_items).
+select cast(group_concat(line, char(10)) as blob) from (
+  select (key & 4294967295) || char(9) || '0' || char(9) || '0' || char(9) || custom_id || char(9) || payload as line
+  from item where key between :lo and :hi order by key);
+
+-- name: pack_suspects
+-- The same for a span that holds suspects.
+select cast(group_concat(line, char(10)) as blob) from (
+  select (i.key & 4294967295) || char(9) || '0' || char(9) || coalesce(s.deaths, 0) || char(9) || i.custom_id
+    || char(9) || i.payload as line
+  from item i left join suspect s on s.key = i.key where i.key between :lo and :hi order by i.key);
+
+-- name: has_suspects
+select exists (select 1 from suspect where key between :lo and :hi);
+
+-- name: due
+-- Due deferred items of a run, lowest first: (key, bytes).
+select d.key, octet_length(i.payload) from deferred d join item i on i.key = d.key
+where d.run_no = :run_no and d.lease_id is null and d.due_ms <= :now_ms order by d.key limit :limit;
+
+-- name: lease_deferred
+update deferred set lease_id = :lease_id where key in (select value from json_each(:keys));
+
+-- name: pack_deferred
+select cast(group_concat(line, char(10)) as blob) from (
+  select (i.key & 4294967295) || char(9) || d.attempts || char(9) || coalesce(s.deaths, 0) || char(9) || i.custom_id
+    || char(9) || i.payload as line
+  from deferred d join item i on i.key = d.key left join suspect s on s.key = d.key
+  where d.lease_id = :lease_id order by i.key);
+
+-- name: lease
+select l.run_no, l.lo, l.hi, l.lapses, l.remaining, r.state, r.root_id from lease l join run r on r.no = l.run_no where l.id = ?;
+
+-- name: renew
+update lease set expires_ms = :expires_ms where id = :id;
+
+-- name: reduce_lease
+update lease set remaining = remaining - :items where id = :id;
+
+-- name: drop_lease
+delete from lease where id = ?;
+
+-- name: insert_outcomes
+-- Rows in the field order of Outcome; ?1 the run's first key, ?2 now.
+insert into outcome (key, status, problem, attempts, elapsed_ms, line, cost, ended_at)
+select ?1 + column1, column2, column3, column4, column5, column6, column7, ?2 from
+
+-- name: ended
+-- Outcomes the run has so far: where its next completion starts.
+select succeeded + errored + canceled + expired from run where no = ?;
+
+-- name: insert_completion
+insert into completion (run_no, start, lo, hi) values (:run_no, :start, :lo, :hi);
+
+-- name: deferred_in
+-- Seqs of the range that are deferred.
+select key & 4294967295 from deferred where key between :lo and :hi order by key;
+
+-- name: has_deferred
+select exists (select 1 from deferred where run_no = :run_no and lease_id is null and key between :lo and :hi);
+
+-- name: deferred_of
+-- Seqs that a lease on deferred items still holds.
+select key & 4294967295 from deferred where lease_id = ? order by key;
+
+-- name: defer
+insert into deferred (key, run_no, due_ms, attempts, lease_id) values (:key, :run_no, :due_ms, :attempts, null)
+on conflict (key) do update set due_ms = excluded.due_ms, attempts = excluded.attempts, lease_id = null;
+
+-- name: drop_deferred
+delete from deferred where key in (select value from json_each(:keys));
+
+-- name: return_deferred
+update deferred set lease_id = null, due_ms = :now_ms where lease_id = :lease_id;
+
+-- name: reported
+-- Seqs of a leased span that are accounted for, outcome or deferral.
+select json_group_array(seq) from (
+  select key & 4294967295 as seq from outcome where key between :lo and :hi
+  union select key & 4294967295 from deferred where key between :lo and :hi order by seq);
+
+-- name: insert_attempt
+insert into attempt (key, number, at, problem) values (:key, :number, :at, :problem)
+on conflict (key, number) do update set at = excluded.at, problem = excluded.problem;
+
+-- name: trim_attempts
+-- Keep the newest 20.
+delete from attempt where key = :key and number <= (
+  select number from attempt where key = :key order by number desc limit 1 offset 20);
+
+-- name: add_death
+insert into suspect (key, deaths) values (:key, 1) on conflict (key) do update set deaths = deaths + 1;
+
+-- name: leases_of_owner
+select id from lease where owner = ?;
+
+-- name: leases_of_run
+select id from lease where run_no = ?;
+
+-- name: all_leases
+select id from lease;
+
+-- name: expired_leases
+select id from lease where expires_ms <= ? order by expires_ms;
+
+-- name: sweepable_spans
+-- Held spans too.
+select lo, hi from pending where run_no = :run_no order by lo limit 1000;
+
+-- name: sweepable_deferred
+select key from deferred where run_no = :run_no and lease_id is null order by key limit :limit;
+
+-- name: custom_ids
+-- The custom_ids of a range of keys, one a line.
+select group_concat(custom_id, char(10)) from (select custom_id from item where key between :lo and :hi order by key);
+
+-- name: custom_ids_of
+select group_concat(custom_id, char(10)) from (
+  select custom_id from item where key in (select value from json_each(:keys)) order by key);
+
+-- name: pending_spans_with
+-- The unleased span that holds a seq.
+select lo, hi, lapses, held from pending where run_no = :run_no and lo <= :seq and hi >= :seq;
