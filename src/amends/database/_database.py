@@ -188,11 +188,7 @@ class Database:
         going_on = True
         try:
             self._connection.execute("begin immediate")
-            try:
-                going_on = self._gather(request, done)
-            except BaseException:
-                self._connection.execute("rollback")
-                raise
+            going_on = self._gather(request, done)
             self._connection.execute("commit")
         except BaseException as error:
             if self._connection.in_transaction:
