@@ -214,7 +214,7 @@ class MemoryLedger:
             return run.view()
 
     def sweep(self, run_id: str, status: ItemStatus, problem: Problem, limit: int = 10_000) -> int:
-        """Lowest seq first, held items too. A deferred item's line tells the attempts it had."""
+        """Items of spans first, held ones too, then the deferred, each lowest seq first."""
         with self._lock:
             run = self._in(run_id, "swept", "cancelling", "finalizing")
             seqs = run.unleased()[:limit]
@@ -235,8 +235,8 @@ class MemoryLedger:
 
     def finalize(self, run_id: str) -> bool:
         with self._lock:
-            run = self._in(run_id, "finalizing", "in_progress", "finalizing", "cancelling")
-            if run.is_in_work:
+            run = self._visible(run_id)
+            if run.state not in ("in_progress", "finalizing", "cancelling") or run.is_in_work:
                 return False
             if run.state != "in_progress":
                 return not run.held
@@ -244,7 +244,7 @@ class MemoryLedger:
                 run.paused_reason = run.paused_reason or "limit"
                 return False
             self._enter(run, "finalizing")
-            run.paused_reason = None
+            run.ending, run.paused_reason = "completed", None
             return True
 
     def finish(self, run_id: str, manifest: Manifest) -> Run:
@@ -252,7 +252,7 @@ class MemoryLedger:
             run = self._in(run_id, "finished", "finalizing", "cancelling")
             if run.is_in_work or run.held:
                 raise InvalidTransition(run.state, "finished")
-            run.ending = run.ending or "completed"
+            assert run.ending is not None
             self._enter(run, run.ending)
             run.manifest = manifest
             return run.view()
@@ -332,7 +332,7 @@ class MemoryLedger:
             run = self._visible(run_id)
             ended = enumerate(run.outcomes if run.has_lines else ())
             kept = ((cursor, seq) for cursor, seq in ended if cursor > after and has_status(run.outcomes[seq], status))
-            return _chunk(((cursor, b'%b,"cursor":%d}' % (run.line(seq)[:-1], cursor)) for cursor, seq in kept), limit)
+            return _chunk(((cursor, run.line(seq, cursor=cursor)) for cursor, seq in kept), limit)
 
     def failures(self, run_id: str, *, examples: int = 3, lineage: bool = False) -> Sequence[FailureGroup]:
         with self._lock:
@@ -364,12 +364,11 @@ class MemoryLedger:
             return found[:limit]
 
     def held_by_children(self, run_id: str, custom_ids: Iterable[str]) -> Sequence[str]:
-        """In the order given. The root is nobody's child; an item that ended in a child is no longer held by it."""
+        """In the order given. The root is nobody's child; a child holds its items until it ends as a whole."""
         with self._lock:
             run = self._visible(run_id)
             unfinished = [r for r in self._lineage(run) if r.new.id != run.root_id and not r.view().is_terminal]
-            held = {item.custom_id for r in unfinished for seq, item in enumerate(r.items) if seq not in r.outcomes}
-            return [custom_id for custom_id in custom_ids if custom_id in held]
+            return [custom_id for custom_id in custom_ids if any(custom_id in r.seqs for r in unfinished)]
 
     def manifest(self, run_id: str) -> Manifest | None:
         with self._lock:
@@ -384,11 +383,11 @@ class MemoryLedger:
         with self._lock:
             now = self._monotonic()
             runs = [run for run in self._all_visible() if not run.view().is_terminal]
-            dues = [waiting.due_at - now for run in runs for waiting in run.deferred.values()]
+            dues = [w.due_at - now for run in runs if _is_claimable(run) for w in run.deferred.values()]
             return {
                 "pending": sum(size(run.pending) for run in runs),
                 "leased": sum(run.leased for run in runs),
-                "deferred": len(dues),
+                "deferred": sum(len(run.deferred) for run in runs),
                 "runs": len(runs),
                 "next_due_seconds": max(min(dues, default=math.inf), 0.0),
             }
@@ -533,10 +532,13 @@ def _check_covered(commit: Commit, grant: Grant) -> None:
         raise ValueError(f"items that the lease does not hold: {sorted(uncovered)}")
 
 
+def _is_claimable(run: RunRecord) -> bool:
+    return run.state == "in_progress" and run.paused_reason is None
+
+
 def _has_work(run: RunRecord, now: float) -> bool:
-    if run.state != "in_progress" or run.paused_reason is not None:
-        return False
-    return bool(run.pending) or any(waiting.due_at <= now for waiting in run.deferred.values())
+    is_due = any(waiting.due_at <= now for waiting in run.deferred.values())
+    return _is_claimable(run) and (is_due or bool(run.pending))
 
 
 def _view_lease(run: RunRecord, grant: Grant, seqs: Sequence[int], ttl_seconds: float) -> Lease:

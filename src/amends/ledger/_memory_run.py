@@ -119,7 +119,7 @@ class RunRecord:
     @property
     def is_ending(self) -> bool:
         """Whether what has no outcome is to get one from the sweep instead of from a worker."""
-        return self.state == "cancelling" or (self.state == "finalizing" and self.ending is not None)
+        return self.state in ("cancelling", "finalizing")
 
     @property
     def has_lines(self) -> bool:
@@ -164,10 +164,10 @@ class RunRecord:
         origin = self.items[seq].origin
         return seq if origin is None else origin
 
-    def line(self, seq: int) -> bytes:
-        """The item's whole result line, without a newline. A line kept as a blob stays ``@sha256``."""
-        line = self.outcomes[seq].outcome.line
-        return line if line.startswith(b"@") else line_head(self.new.id) + line
+    def line(self, seq: int, *, cursor: int | None = None) -> bytes:
+        """The item's result line as it is streamed, without the newline. cursor: its place in the order of completion."""
+        place = b"" if cursor is None else b'"cursor":"%d",' % cursor
+        return line_head(self.new.id) + place + self.outcomes[seq].outcome.line
 
     # Laying out
 
@@ -237,19 +237,18 @@ class RunRecord:
             self.outcomes[outcome.seq] = Record(outcome, now)
 
     def keep_attempts(self, attempts: Iterable[FailedAttempt]) -> None:
-        """Keep failed tries for the items' records, the first ``MAX_ATTEMPTS_KEPT`` of each."""
+        """Keep failed tries for the items' records, the newest ``MAX_ATTEMPTS_KEPT`` of each; a number stands once."""
         for attempt in attempts:
-            kept = self.attempts.setdefault(attempt.seq, [])
-            if len(kept) < MAX_ATTEMPTS_KEPT:
-                kept.append(attempt)
+            kept = {other.number: other for other in self.attempts.get(attempt.seq, ())} | {attempt.number: attempt}
+            self.attempts[attempt.seq] = [kept[number] for number in sorted(kept)[-MAX_ATTEMPTS_KEPT:]]
 
     def defer(self, deferral: Deferral, now: float) -> None:
         self.deferred[deferral.seq] = Waiting(now + deferral.delay_seconds, deferral.attempts)
 
     def unleased(self) -> Sequence[int]:
-        """Seqs of all items that are pending, held or deferred, in order."""
-        spans = [*self.pending, *self.held]
-        return sorted([*(seq for span in spans for seq in range(span.lo, span.hi)), *self.deferred])
+        """Seqs of all items that are in no lease and have no outcome: those of spans, held ones too, then the deferred."""
+        spans = sorted([*self.pending, *self.held])
+        return [*(seq for span in spans for seq in range(span.lo, span.hi)), *sorted(self.deferred)]
 
     def remove(self, seqs: set[int]) -> None:
         """Take items out of pending and held spans and out of the deferred."""
