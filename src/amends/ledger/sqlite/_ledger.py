@@ -52,7 +52,7 @@ class SqliteLedger:
     """Implements ``amends.ledger.Ledger``.
 
     clock: wall time, for what is shown and for deadlines. monotonic: for leases and deferrals, so that a clock jump or
-    a sleeping laptop expires nothing; another ``boot`` expires every lease. random: makes claims fair.
+    a sleeping laptop expires nothing; another ``boot`` expires every lease. draw: makes claims fair.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class SqliteLedger:
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
-        random: Random | None = None,
+        draw: Random | None = None,
         boot: str | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._monotonic = monotonic
-        self._draw = random or Random()
+        self._draw = draw or Random()
         self._notice_boot(boot or boot_id())
 
     # Creating
