@@ -109,4 +109,4 @@ def _serialise(graph: _Graph) -> bytes:
     scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", CLASSES])
     body = helper.make_graph(graph.nodes, "efficientnet-lite0", [images], [scores], graph.constants)
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())

@@ -1,0 +1,332 @@
+"""Finds a value for each target and builds the output; what it cannot find it says, and never makes up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from ._document import Cell, Document, Pair
+from ._labels import concepts, fit
+from ._schema import ListNode, Node, ObjectNode, ValueNode
+from ._tables import read_rows
+from ._targets import ListTarget, Target, pointer
+from ._values import Found
+
+__all__ = ["Filler", "Place"]
+
+_MIN_SCORE = 0.4
+_LOOSE_TRUST = 0.7
+_LOOSE_COST_A_WORD = 0.03
+_LOOSE_WORDS = 8
+_LOOSE_FIT = 0.85
+_LABEL_WORDS = 4
+_MAX_STRING_CHARS = 500
+_LIST_FIT = 0.6
+
+
+class Place(NamedTuple):
+    """Where a value was read. page: None is the whole document; start and end: characters, end exclusive."""
+
+    page: int | None
+    start: int
+    end: int
+
+
+class _Candidate(NamedTuple):
+    score: float
+    target: Target
+    value: Any
+    place: Place
+
+
+class _Value(NamedTuple):
+    value: Any
+    place: Place
+
+
+class _NotFound:
+    pass
+
+
+_NOT_FOUND = _NotFound()
+
+
+@dataclass
+class Filler:
+    """Fills one schema from one document. After ``build``: ``evidence`` by pointer, and ``missing`` pointers."""
+
+    document: Document
+    targets: list[tuple[Target, ...]]
+    lists: list[ListTarget]
+    evidence: dict[str, Place] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._values: dict[str, _Value] = {}
+        self._taken: set[Place] = set()
+        self._lists = {target.pointer: target for target in self.lists}
+        self._text_of = dict(self.document.pages)
+
+    def build(self, root: ObjectNode) -> dict[str, Any]:
+        """Return the output. Where ``missing`` is not empty afterwards, it is not valid."""
+        self._assign()
+        output = self._object(root, "", self.missing)
+        return output
+
+    # Choosing ---------------------------------------------------------------------------------------------------------
+
+    def _assign(self) -> None:
+        candidates = [found for group in self.targets for found in self._candidates(group)]
+        candidates.sort(key=lambda found: (-found.score, found.place.page or 0, found.place.start))
+        for found in candidates:
+            if found.target.pointer not in self._values and found.place not in self._taken:
+                self._take(found.target.pointer, found.value, found.place)
+        for group in self.targets:
+            if group[0].pointer not in self._values and (found_alone := self._only_one(group)):
+                self._take(group[0].pointer, found_alone.value, found_alone.place)
+
+    def _take(self, where: str, value: Any, place: Place) -> None:
+        self._values[where] = _Value(value, place)
+        self._taken.add(place)
+
+    def _candidates(self, group: tuple[Target, ...]) -> Iterator[_Candidate]:
+        for target in group:
+            if target.wants_text:
+                yield from self._whole_text(target)
+                continue
+            yield from self._from_pairs(target)
+            if target.loose:
+                yield from self._from_text(target)
+
+    def _whole_text(self, target: Target) -> Iterator[_Candidate]:
+        pages = self.document.pages
+        if len(pages) == 1:
+            number, text = pages[0]
+            place = Place(number, 0, len(text))
+        else:
+            text = "\n\n".join(text for _, text in pages)
+            place = Place(None, 0, len(text))
+        if text.strip() and target.checker.is_valid(text):
+            yield _Candidate(2.0, target, text, place)
+
+    def _from_pairs(self, target: Target) -> Iterator[_Candidate]:
+        for pair in self._pairs_about(target):
+            score = pair.trust * fit(pair.label, target.label, self.document.headings[pair.line])
+            if score >= _MIN_SCORE and (found := self._in_cell(target, pair)):
+                yield _Candidate(score, target, found.value, _placed(pair.value, found))
+
+    def _pairs_about(self, target: Target) -> Iterator[Pair]:
+        seen: set[int] = set()
+        for word in target.label.words:
+            for number in self._pairs_by_word.get(word, ()):
+                if number not in seen:
+                    seen.add(number)
+                    yield self.document.pairs[number]
+
+    @cached_property
+    def _pairs_by_word(self) -> dict[str, list[int]]:
+        index: dict[str, list[int]] = {}
+        for number, pair in enumerate(self.document.pairs):
+            for word in pair.label:
+                index.setdefault(word, []).append(number)
+        return index
+
+    def _in_cell(self, target: Target, pair: Pair) -> Found | None:
+        text = pair.value.text
+        if not target.whole:
+            return next(target.read(text), None)
+        value = text[:_MAX_STRING_CHARS].rstrip()
+        if not target.checker.is_valid(value) or (pair.trust < 1 and self._is_a_label(value)):
+            return None
+        return Found(value, 0, len(value))
+
+    def _is_a_label(self, text: str) -> bool:
+        found = concepts(text)
+        return any(found in group[0].label.names for group in self.targets)
+
+    def _from_text(self, target: Target) -> Iterator[_Candidate]:
+        """Values in running text behind the words of their label: "the total amount due is EUR 45.50"."""
+        for line in self.document.lines:
+            if not line.text or not concepts(line.text) & target.label.words:
+                continue
+            done = 0
+            for found in target.read(line.text):
+                before = line.text[done : found.start].split()[-_LOOSE_WORDS:]
+                done = found.end
+                if score := _loose_score(before, target):
+                    place = Place(line.page, line.start + found.start, line.start + found.end)
+                    yield _Candidate(score, target, found.value, place)
+
+    def _only_one(self, group: tuple[Target, ...]) -> _Value | None:
+        for target in group:
+            if not target.alone:
+                continue
+            found = list(self._everywhere(target))
+            free = [value for value in found if value.place not in self._taken]
+            if free and len({value.value for value in found}) == 1:
+                return free[0]
+        return None
+
+    def _everywhere(self, target: Target) -> Iterator[_Value]:
+        for page, text in self.document.pages:
+            for found in target.read(text):
+                yield _Value(found.value, Place(page, found.start, found.end))
+
+    # Building ---------------------------------------------------------------------------------------------------------
+
+    def _object(self, node: ObjectNode, base: str, missing: list[str]) -> dict[str, Any]:
+        output: dict[str, Any] = {}
+        for name, alternatives in node.properties.items():
+            here = pointer(base, name)
+            lacking: list[str] = []
+            value = self._property(here, alternatives, name in node.required, lacking)
+            if value is not _NOT_FOUND:
+                output[name] = value
+            elif not alternatives or any(alternative.nullable for alternative in alternatives):
+                output[name] = None
+            elif name in node.required:
+                missing += lacking or [here]
+        missing += [pointer(base, name) for name in sorted(node.required - node.properties.keys())]
+        return output
+
+    def _property(self, here: str, alternatives: tuple[Node, ...], required: bool, missing: list[str]) -> Any:
+        for node in alternatives:
+            if isinstance(node, ValueNode):
+                value: Any = self._value(here)
+            elif isinstance(node, ListNode):
+                value = self._list(here, missing)
+            else:
+                value = self._nested(node, here, required, missing)
+            if value is not _NOT_FOUND:
+                return value
+        return _NOT_FOUND
+
+    def _value(self, here: str) -> Any:
+        if here not in self._values:
+            return _NOT_FOUND
+        value, place = self._values[here]
+        self.evidence[here] = place
+        return value
+
+    def _nested(self, node: ObjectNode, here: str, required: bool, missing: list[str]) -> Any:
+        known = set(self.evidence)
+        lacking: list[str] = []
+        output = self._object(node, here, lacking)
+        found_any = len(self.evidence) > len(known)
+        if not lacking and (found_any or (required and not node.nullable)):
+            return output
+        for where in self.evidence.keys() - known:
+            del self.evidence[where]
+        missing += lacking
+        return _NOT_FOUND
+
+    def _list(self, here: str, missing: list[str]) -> Any:
+        target = self._lists.get(here)
+        if target is None:
+            return _NOT_FOUND
+        return self._rows(target, missing) if target.row else self._items(target)
+
+    def _rows(self, target: ListTarget, missing: list[str]) -> Any:
+        output: list[dict[str, Any]] = []
+        found: dict[str, Place] = {}
+        for row in read_rows(self.document, target):
+            here = pointer(target.pointer, len(output))
+            item: dict[str, Any] = {}
+            for name, alternatives in target.columns.items():
+                value = _first(alternatives, row.cells.get(name))
+                if value is not None:
+                    item[name], found[pointer(here, name)] = value
+                elif _takes_null(target.row, name):
+                    item[name] = None
+                elif target.row and name in target.row.required:
+                    missing.append(pointer(here, name))
+            output.append(item)
+        if not output or missing:
+            return _NOT_FOUND
+        self.evidence.update(found)
+        return output
+
+    def _items(self, target: ListTarget) -> Any:
+        values = self._listed(target) or self._all_alone(target)
+        if not values:
+            return _NOT_FOUND
+        for number, (_, place) in enumerate(values):
+            self.evidence[pointer(target.pointer, number)] = place
+        return [value for value, _ in values]
+
+    def _listed(self, target: ListTarget) -> list[_Value]:
+        """The values behind the list's label: "Tags: red, green", or the bullets below a heading."""
+        best = max(self.document.pairs, key=lambda pair: pair.trust * fit(pair.label, target.label), default=None)
+        if best and best.trust * fit(best.label, target.label) >= _LIST_FIT and best.trust == 1.0:
+            return [value for cell in _split(best.value) if (value := _first(target.items, cell))]
+        return [value for cell in self._bullets(target) if (value := _first(target.items, cell))]
+
+    def _bullets(self, target: ListTarget) -> Iterator[Cell]:
+        below = False
+        for line in self.document.lines:
+            text = line.text.strip()
+            marker = text[:2].rstrip()
+            if below and marker in ("-", "*", "•", "–", "·"):
+                start = line.start + line.text.index(marker) + len(marker)
+                rest = line.text[line.text.index(marker) + len(marker) :]
+                start += len(rest) - len(rest.lstrip())
+                yield Cell(line.page, start, start + len(rest.strip()), rest.strip())
+            elif text:
+                if below and marker:
+                    below = False
+                below = len(text) <= 60 and fit(concepts(text.rstrip(":")), target.label) >= _LIST_FIT
+
+    def _all_alone(self, target: ListTarget) -> list[_Value]:
+        for item in target.items:
+            if item.alone:
+                distinct: dict[Any, _Value] = {}
+                for value in self._everywhere(item):
+                    distinct.setdefault(value.value, value)
+                return list(distinct.values())
+        return []
+
+
+def _placed(cell: Cell, found: Found) -> Place:
+    return Place(cell.page, cell.start + found.start, cell.start + found.end)
+
+
+def _loose_score(before: list[str], target: Target) -> float:
+    """How surely the words before a value are its label; 0 where they are not. The nearer, the surer."""
+    for distance in range(len(before)):
+        words = before[: len(before) - distance]
+        for length in range(1, min(_LABEL_WORDS, len(words)) + 1):
+            how_well = fit(concepts(" ".join(words[-length:])), target.label)
+            if how_well >= _LOOSE_FIT:
+                return max(_MIN_SCORE, how_well * _LOOSE_TRUST - _LOOSE_COST_A_WORD * distance)
+    around = concepts(" ".join(before))
+    return _MIN_SCORE if any(name <= around for name in target.label.names) else 0.0
+
+
+def _first(alternatives: tuple[Target, ...], cell: Cell | None) -> _Value | None:
+    """The first value that a cell holds for any of the alternatives."""
+    if cell is None or not cell.text:
+        return None
+    for target in alternatives:
+        if target.whole or target.wants_text:
+            found = Found(cell.text, 0, len(cell.text)) if target.checker.is_valid(cell.text) else None
+        else:
+            found = next(target.read(cell.text), None)
+        if found:
+            return _Value(found.value, _placed(cell, found))
+    return None
+
+
+def _split(cell: Cell) -> Iterator[Cell]:
+    start = 0
+    for part in cell.text.replace(";", ",").split(","):
+        stripped = part.strip()
+        at = cell.start + start + len(part) - len(part.lstrip())
+        start += len(part) + 1
+        if stripped:
+            yield Cell(cell.page, at, at + len(stripped), stripped)
+
+
+def _takes_null(row: ObjectNode | None, name: str) -> bool:
+    return row is not None and any(node.nullable for node in row.properties[name])

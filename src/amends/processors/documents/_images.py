@@ -1,0 +1,93 @@
+"""Decodes pictures: turned upright, checked for size before a pixel is decoded."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, ImageOps, ImageSequence
+
+from ._shape import Limits, Page, Recognise, unprocessable, unsupported_page
+
+__all__ = ["load_image", "read_image"]
+
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+
+def load_image(path: Path, *, limits: Limits, side: int | None = None) -> Image.Image:
+    """Return the first frame in RGB, upright, what is transparent on white.
+
+    side: decode a JPEG no larger than needed for this many pixels on the shorter side. Raises ProblemError:
+    IMAGE_TOO_LARGE, IMAGE_CORRUPTED.
+    """
+    with _decoding(limits), Image.open(path, formats=_FORMATS) as image:
+        _check_size(image, limits)
+        if side is not None:
+            image.draft("RGB", (side, side))
+        return _upright_rgb(image)
+
+
+def read_image(path: Path, page: int | None, recognise: Recognise, limits: Limits) -> Iterator[Page]:
+    """Yield the text of each frame of a TIFF, of the one picture of any other file.
+
+    page: only this frame. Raises ProblemError as ``load_image`` does, and for a page that is not there.
+    """
+    with _decoding(limits), Image.open(path, formats=_FORMATS) as image:
+        frames = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+        if page is not None and (image.format != "TIFF" or page > frames):
+            raise unsupported_page(page, frames if image.format == "TIFF" else None)
+        for number, frame in enumerate(ImageSequence.Iterator(image), start=1):
+            if number > frames:
+                break
+            if page in (None, number):
+                _check_size(frame, limits)
+                yield Page(number, recognise(_upright_rgb(frame)))
+
+
+@contextmanager
+def _decoding(limits: Limits) -> Iterator[None]:
+    """Turn whatever a decoder says of a bad picture into a problem. Decoders raise nearly anything."""
+    from amends.problems import ProblemError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of sizes below our own limit, and of odd metadata
+            yield
+    except (ProblemError, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(None, limits) from error
+    except Exception as error:
+        raise unprocessable("IMAGE_CORRUPTED", "The image is damaged or ends too soon") from error
+
+
+def _check_size(image: Image.Image, limits: Limits) -> None:
+    if image.width * image.height > limits.image_pixels:
+        raise _too_large(image.size, limits)
+
+
+def _too_large(size: tuple[int, int] | None, limits: Limits) -> Exception:
+    says = f"The image says it is {size[0]} by {size[1]} pixels" if size else "The image says it is far larger"
+    detail = f"{says}; the limit is {limits.image_pixels} pixels"
+    return unprocessable("IMAGE_TOO_LARGE", detail, limit=limits.image_pixels, unit="pixels")
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode[0] in "IF":  # 16 and 32 bits a pixel: Pillow would clip them to white
+        return ImageOps.autocontrast(_to_eight_bits(image)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    wide = image.convert("F")
+    low, high = wide.getextrema()
+    if not isinstance(low, float) or not isinstance(high, float) or not high > low:
+        return image.convert("L")
+    return wide.point(lambda value: value * (255.0 / (high - low)) - low * 255.0 / (high - low)).convert("L")
