@@ -15,7 +15,8 @@ def last_key(run_no: int) -> int:
 
 
 def key_of(run_no: int, seq: int) -> int:
-    return (run_no << SEQ_BITS) | seq
+    """Seq -1 gives the key before the run's first."""
+    return (run_no << SEQ_BITS) + seq
 
 
 def seq_of(key: int) -> int:

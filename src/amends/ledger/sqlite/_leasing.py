@@ -182,9 +182,9 @@ def _check_covered(tx: Transaction, lease_id: str, lease: Held, ended: list[int]
         return
     if seqs[0] < lease.lo or seqs[-1] > lease.hi or len(seqs) > lease.remaining:
         raise ValueError("an item is reported that the lease does not hold")
-    keys = {"run_no": lease.run_no, "lo": key_of(lease.run_no, seqs[0]), "hi": key_of(lease.run_no, seqs[-1])}
+    keys = {"lo": key_of(lease.run_no, seqs[0]), "hi": key_of(lease.run_no, seqs[-1])}
     if tx.value(LEASING.has_deferred, keys):
-        waiting = {row[0] for row in tx.execute(LEASING.deferred_in, {"lo": keys["lo"], "hi": keys["hi"]})}
+        waiting = {row[0] for row in tx.execute(LEASING.deferred_in, keys)}
         if waiting.intersection(seqs):
             raise ValueError("an item is reported that waits for another try")
     if deferred and _already_ended(tx, keys["lo"], keys["hi"]).intersection(deferred):

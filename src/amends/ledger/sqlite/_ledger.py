@@ -249,7 +249,11 @@ class SqliteLedger:
         return self._read(lambda tx: _reading.items(tx, visible(tx, run_id), after, limit))
 
     def item(self, run_id: str, custom_id: str) -> ItemRecord | None:
-        return self._read(lambda tx: _reading.item(tx, visible(tx, run_id), custom_id))
+        def work(tx: Transaction) -> ItemRecord | None:
+            row = tx.one(RUNS.run_by_id, {"id": run_id})
+            return None if row is None else _reading.item(tx, run_of(row), custom_id)
+
+        return self._read(work)
 
     def results(
         self,

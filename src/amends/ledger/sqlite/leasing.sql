@@ -94,7 +94,7 @@ insert into completion (run_no, start, lo, hi) values (:run_no, :start, :lo, :hi
 select key & 4294967295 from deferred where key between :lo and :hi order by key;
 
 -- name: has_deferred
-select exists (select 1 from deferred where run_no = :run_no and lease_id is null and key between :lo and :hi);
+select exists (select 1 from deferred where key between :lo and :hi);
 
 -- name: deferred_of
 -- Seqs that a lease on deferred items still holds.
