@@ -1,0 +1,119 @@
+"""Whom a command speaks to: a server, the owner of the data directory, or, where none runs, an owner it becomes itself.
+
+Always the SDK over HTTP: one code path, whatever is behind it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx2
+
+from amends.client import NO_KEY, Client
+
+from ._exits import BadUsage, CommandError, LocalFailure
+from ._options import Common
+from ._sources import Sources
+
+if TYPE_CHECKING:
+    from amends.server.settings import Settings
+
+# Nobody resolves it: requests to it go through the owner's socket.
+LOCAL_URL = "http://local"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """client: how to speak to it. sources: what this machine remembers of its runs.
+
+    is_remote: reached with --server, so that a refusal is the server's and not this command's. is_embedded: this process is the
+    owner, so that work goes on only while it lives.
+    """
+
+    client: Client
+    sources: Sources
+    is_remote: bool = False
+    is_embedded: bool = False
+
+
+def settings_of(common: Common) -> Settings:
+    """All settings as file, environment and flags give them; BadUsage for one that cannot be taken."""
+    from amends.server.settings import SettingsError, load_settings
+
+    try:
+        return load_settings(flags={"data": common.data}, environ=os.environ, config=common.config)
+    except SettingsError as error:
+        raise BadUsage(str(error)) from error
+
+
+@contextmanager
+def connect(common: Common, *, is_run: bool = False) -> Iterator[Connection]:
+    """Open the connection that the flags ask for.
+
+    is_run: ``amends run`` submits to a server of the directory but not to another ``amends run``, which would end before its
+    items have.
+    """
+    if common.server:
+        with Client(base_url=common.server) as client:
+            yield Connection(client, Sources(settings_of(common).server.data), is_remote=True)
+        return
+    settings = settings_of(common)
+    with server_extra():
+        from amends.server import owner
+    found = owner.find_owner(settings.server.data)
+    if found is not None:
+        if is_run and found.command != "serve":
+            raise LocalFailure(f"{settings.server.data} is held by another amends {found.command} (process {found.pid})")
+        with _over(found.socket) as client:
+            yield Connection(client, Sources(settings.server.data))
+        return
+    with _owning(settings, "run" if is_run else "command") as connection:
+        yield connection
+
+
+@contextmanager
+def _owning(settings: Settings, command: str) -> Iterator[Connection]:
+    from amends.server import owner
+
+    with as_local_failure(), owner.Owner(settings, command=command) as owned, _over(owned.socket) as client:
+        yield Connection(client, Sources(settings.server.data), is_embedded=True)
+
+
+@contextmanager
+def _over(socket: Path) -> Iterator[Client]:
+    transport = httpx2.HTTPTransport(uds=str(socket))
+    with (
+        httpx2.Client(transport=transport, base_url=LOCAL_URL) as http,
+        Client(api_key=NO_KEY, base_url=LOCAL_URL, http_client=http) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def server_extra() -> Iterator[None]:
+    """Turn a missing extra into the one line that says which."""
+    try:
+        yield
+    except ImportError as error:
+        raise LocalFailure(
+            f"{error.name} is not installed: pip install 'amends[server,models]' works here, or name a server with --server"
+        ) from error
+
+
+@contextmanager
+def as_local_failure() -> Iterator[None]:
+    """Turn what stops an owner from starting into its one line."""
+    from amends.database import NewerDatabase
+    from amends.server.owner import DataDirectoryError
+
+    try:
+        yield
+    except CommandError:
+        raise
+    except (DataDirectoryError, NewerDatabase) as error:
+        raise LocalFailure(str(error)) from error

@@ -1,0 +1,116 @@
+"""Where a command's words go: data to stdout, talk to stderr, progress to a terminal or to a log line now and then."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+LOG_EVERY_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Words:
+    """A command's two voices.
+
+    is_quiet: no talk, no progress. is_json: data as one JSON document instead of text for people.
+    """
+
+    is_quiet: bool = False
+    is_json: bool = False
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    err: TextIO = field(default_factory=lambda: sys.stderr)
+
+    def data(self, text: str) -> None:
+        """A line of what was asked for."""
+        self.out.write(text + "\n")
+
+    def document(self, value: Any) -> None:
+        """What was asked for, as JSON."""
+        self.data(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+    def say(self, text: str) -> None:
+        """Talk: never data, never under --quiet."""
+        if not self.is_quiet:
+            print(text, file=self.err, flush=True)
+
+    def table(self, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+        """Aligned columns for people; widths follow the content, so nothing is cut."""
+        lines = [[str(cell) for cell in row] for row in (tuple(columns), *rows)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        for line in lines:
+            self.data("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+@dataclass(slots=True)
+class Progressing:
+    """Shows how far something has come; ``update`` may be called as often as one likes."""
+
+    show: Callable[[int, int, int], None]
+
+    def update(self, done: int, failed: int, total: int) -> None:
+        self.show(done, failed, total)
+
+
+@contextmanager
+def progress(words: Words, what: str) -> Iterator[Progressing]:
+    """A bar with rate, done, failed and remaining time on a terminal; a log line every ten seconds elsewhere."""
+    if words.is_quiet:
+        yield Progressing(lambda done, failed, total: None)
+    elif words.err.isatty():
+        with _bar(words) as bar:
+            yield Progressing(_onto_bar(bar, bar.add_task(what, total=None, failed=0, rate="")))
+    else:
+        yield Progressing(_onto_log(words, what))
+
+
+def _bar(words: Words) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TextColumn("[red]{task.fields[failed]} failed"),
+        TimeRemainingColumn(),
+        console=Console(file=words.err),
+        transient=True,
+    )
+
+
+def _onto_bar(bar: Progress, task: TaskID) -> Callable[[int, int, int], None]:
+    started = time.monotonic()
+
+    def show(done: int, failed: int, total: int) -> None:
+        rate = done / max(time.monotonic() - started, 1e-9)
+        bar.update(task, completed=done, total=total, failed=failed, rate=f"{rate:,.1f}/s")
+
+    return show
+
+
+def _onto_log(words: Words, what: str) -> Callable[[int, int, int], None]:
+    started = said = time.monotonic()
+
+    def show(done: int, failed: int, total: int) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - said >= LOG_EVERY_SECONDS:
+            said = now
+            rate = done / max(now - started, 1e-9)
+            left = f", about {(total - done) / rate:,.0f} s left" if rate and total > done else ""
+            words.say(f"{what}: {done:,} of {total:,} done, {failed:,} failed, {rate:,.1f}/s{left}")
+
+    return show
+
+
+def counts_line(counts: Mapping[str, int]) -> str:
+    """``7 items: 5 succeeded, 2 errored``; what is zero is left out."""
+    parts = [f"{counts[name]:,} {name}" for name in ("succeeded", "errored", "canceled", "expired", "processing") if counts.get(name)]
+    total = counts.get("total", 0)
+    return f"{total:,} item{'' if total == 1 else 's'}: " + (", ".join(parts) or "none ended")

@@ -1,0 +1,94 @@
+"""``amends doctor``: what could stand in the way on this machine, each with a verdict."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ._connection import Connection, connect, settings_of
+from ._console import Words
+from ._exits import LOCAL_FAILURE, SUCCEEDED, CommandError
+from ._options import Common
+
+LEAST_FREE_BYTES = 1 << 30
+# Versions before it may lose a WAL reset under concurrent checkpoints.
+LEAST_SQLITE = (3, 51, 3)
+
+_EXTRAS = {"server": ("apsw", "fastapi", "uvicorn", "magika"), "models": ("onnxruntime", "rapidocr", "selectolax")}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """is_ok: nothing to do about it."""
+
+    name: str
+    is_ok: bool
+    detail: str
+
+
+def doctor(common: Common) -> int:
+    """Look at everything and say it; 1 where something is wrong."""
+    findings = [*_machine(common), *_weights(), *_runs(common)]
+    _show(findings, common.words)
+    return SUCCEEDED if all(finding.is_ok for finding in findings) else LOCAL_FAILURE
+
+
+def _show(findings: list[Finding], words: Words) -> None:
+    if words.is_json:
+        words.document([asdict(finding) for finding in findings])
+    else:
+        words.table(("", "check", "found"), (("ok" if one.is_ok else "!!", one.name, one.detail) for one in findings))
+
+
+def _machine(common: Common) -> Iterator[Finding]:
+    yield Finding("Python", sys.version_info >= (3, 11), sys.version.split()[0])
+    for extra, modules in _EXTRAS.items():
+        missing = [module for module in modules if importlib.util.find_spec(module) is None]
+        yield Finding(f"amends[{extra}]", not missing, f"missing: {', '.join(missing)}" if missing else "installed")
+    if importlib.util.find_spec("apsw"):
+        import apsw
+
+        version = apsw.sqlite_lib_version()
+        yield Finding("SQLite", tuple(map(int, version.split("."))) >= LEAST_SQLITE, version)
+    place = _existing(settings_of(common).server.data.absolute())
+    free = shutil.disk_usage(place).free
+    yield Finding("Disk", free >= LEAST_FREE_BYTES, f"{free / (1 << 30):,.1f} GiB free at {place}")
+
+
+def _existing(path: Path) -> Path:
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _weights() -> Iterator[Finding]:
+    from amends.models import verify
+
+    for check in verify():
+        yield Finding(f"weights {check.weight.name}", check.verdict == "ok", f"{check.verdict}: {check.weight.requirement}")
+
+
+def _runs(common: Common) -> Iterator[Finding]:
+    """Whether every run keeps all its items; also opens the directory, and so finds a lock or a newer version."""
+    data = settings_of(common).server.data
+    if not common.server and not data.exists():
+        yield Finding("Data directory", True, f"{data} is not there yet; it is made when first used")
+        return
+    try:
+        with connect(common) as connection:
+            yield Finding("Data directory", True, "this command owned it" if connection.is_embedded else "its owner answers")
+            yield from _conserved(connection)
+    except CommandError as error:
+        yield Finding("Data directory", False, str(error))
+
+
+def _conserved(connection: Connection) -> Iterator[Finding]:
+    broken, seen = [], 0
+    for run in connection.client.runs.list(limit=100):
+        seen += 1
+        if not connection.client.runs.conservation(run.id).holds:
+            broken.append(run.id)
+    detail = f"does not hold for {', '.join(broken)}" if broken else f"every item of {seen:,} runs is in exactly one place"
+    yield Finding("Conservation", not broken, detail)

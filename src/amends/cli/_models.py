@@ -1,0 +1,84 @@
+"""``amends models``: what the embedded models are, and whether their weights are there and are the reviewed ones."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+
+from amends.models import MODELS, verify
+
+from ._console import Words
+from ._exits import LOCAL_FAILURE, SUCCEEDED, LocalFailure
+
+
+def list_models(words: Words) -> None:
+    """Every model by name, with what it takes."""
+    if words.is_json:
+        words.document(
+            [
+                {"name": model.name, "description": model.description, "schema_required": model.schema_required}
+                for model in MODELS.values()
+            ]
+        )
+    else:
+        words.table(("model", "does"), ((model.name, model.description) for model in MODELS.values()))
+
+
+def install(words: Words) -> int:
+    """Install what the models need and is missing, then check every weight file by its hash."""
+    missing = _missing()
+    if missing:
+        words.say(f"Installing {', '.join(missing)}")
+        _pip(missing)
+    return check(words)
+
+
+def check(words: Words) -> int:
+    """Say of each weight file whether it is the reviewed one, where it comes from and under which licence."""
+    checks = verify()
+    if words.is_json:
+        words.document(
+            [
+                {
+                    "name": one.weight.name,
+                    "verdict": one.verdict,
+                    "requirement": one.weight.requirement,
+                    "sha256": one.weight.sha256,
+                    "source": one.weight.source,
+                    "licence": one.weight.licence,
+                }
+                for one in checks
+            ]
+        )
+    else:
+        words.table(
+            ("weights", "verdict", "from", "licence"),
+            ((one.weight.name, one.verdict, one.weight.requirement, one.weight.licence) for one in checks),
+        )
+    return SUCCEEDED if all(one.verdict == "ok" for one in checks) else LOCAL_FAILURE
+
+
+def _missing() -> list[str]:
+    """Requirements of the ``models`` extra that are not installed, as its metadata states them."""
+    missing = []
+    for line in importlib.metadata.requires("amends") or ():
+        requirement, _, marker = (part.strip() for part in line.partition(";"))
+        if 'extra == "models"' not in marker.replace("'", '"') or requirement.startswith("amends["):
+            continue
+        name = requirement.split("[")[0]
+        for separator in "=<>!~ ":
+            name = name.split(separator)[0]
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(requirement)
+    return missing
+
+
+def _pip(requirements: list[str]) -> None:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", *requirements]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found.returncode:
+        reason = (found.stderr.strip().splitlines() or ["pip failed"])[-1]
+        raise LocalFailure(f"{reason} (tried: {' '.join(command)})")

@@ -1,0 +1,67 @@
+"""What can be seen and done about runs that are there: ``runs``, ``results``, ``failures``, ``cancel``, ``expire``, ``purge``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from ._connection import connect
+from ._console import counts_line
+from ._exits import BadUsage
+from ._failures import show_failures
+from ._inputs import Inputs, read_inputs
+from ._options import Common
+from ._results import write_joined, write_results
+from ._run import counts_of
+
+
+def list_runs(common: Common, *, limit: int, status: str | None) -> None:
+    """The newest runs."""
+    words = common.words
+    with connect(common) as connection:
+        page = connection.client.runs.list(limit=limit, **({"status": status} if status else {}))
+    if words.is_json:
+        words.document([run.model_dump(mode="json") for run in page.data])
+    else:
+        words.table(
+            ("run", "status", "model", "created", "items"),
+            (
+                (run.id, run.paused_reason and f"paused: {run.paused_reason}" or run.status, run.model, run.created_at, counts_line(counts_of(run)))
+                for run in page.data
+            ),
+        )
+
+
+def results(common: Common, run_id: str, *, output: Path | None, join: bool, is_partial: bool, status: str | None) -> None:
+    """The merged result lines of a run and its retries; ``join``: into the manifest that the run was made from."""
+    with connect(common) as connection:
+        if not join:
+            write_results(connection.client, run_id, output, common.words, is_partial=is_partial, status=status)
+            return
+        source = connection.sources.recall(run_id)
+        if source.manifest is None or output is None:
+            raise BadUsage("--join needs -o and a run that was made from a manifest here")
+        inputs: Inputs = read_inputs([source.manifest])
+        if inputs.table is not None:
+            write_joined(connection.client, run_id, inputs, inputs.table, output, common.words)
+
+
+def failures(common: Common, run_id: str) -> None:
+    """What failed, by type, with what to do."""
+    words = common.words
+    with connect(common) as connection:
+        if words.is_json:
+            words.document(connection.client.batch_predictions.failures(run_id).model_dump(mode="json"))
+        else:
+            show_failures(connection.client, run_id, words.data, common)
+
+
+def act(common: Common, run_id: str, action: Literal["cancel", "expire", "purge"]) -> None:
+    """Do to a run what the name says, and show how it stands then."""
+    words = common.words
+    with connect(common) as connection:
+        run: Any = getattr(connection.client.runs, action)(run_id)
+    if words.is_json:
+        words.document(run.model_dump(mode="json"))
+    else:
+        words.data(f"{run.id} {run.status}: {counts_line(counts_of(run))}")

@@ -1,0 +1,162 @@
+"""Tables in and out: CSV, Parquet and JSON Lines, each row a mapping from column to value, in the order of the file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from ._exits import BadUsage, LocalFailure
+
+Format = Literal["jsonl", "csv", "parquet"]
+
+_FORMATS: Mapping[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """columns: in the order of the file (JSON Lines: of first appearance). rows: missing cells are absent."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[Mapping[str, Any]]
+
+
+def format_of(path: Path) -> Format | None:
+    """The format that a name's ending stands for; None for any other ending."""
+    return _FORMATS.get(path.suffix.lower())
+
+
+def output_format(path: Path) -> Format:
+    """As ``format_of``, refusing what cannot be written."""
+    found = format_of(path)
+    if found is None:
+        raise BadUsage(f"{path}: results are written as .jsonl, .csv or .parquet")
+    return found
+
+
+def read_table(path: Path) -> Table:
+    """Read a whole table; BadUsage names the file and the line that cannot be read."""
+    kind = format_of(path)
+    try:
+        if kind == "csv":
+            return _read_csv(path)
+        return _read_parquet(path) if kind == "parquet" else _read_jsonl(path)
+    except UnicodeDecodeError as error:
+        raise BadUsage(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+    except OSError as error:
+        raise BadUsage(f"{path}: {error.strerror or error}") from error
+
+
+def _read_csv(path: Path) -> Table:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream, restkey="", strict=True)
+        try:
+            rows = [{key: cell for key, cell in row.items() if key and cell is not None} for row in reader]
+        except csv.Error as error:
+            raise BadUsage(f"{path}: line {reader.line_num}: {error}") from error
+        return Table(tuple(reader.fieldnames or ()), rows)
+
+
+def _read_jsonl(path: Path) -> Table:
+    rows: list[dict[str, Any]] = []
+    with path.open(encoding="utf-8-sig") as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise BadUsage(f"{path}: line {number}: {error}") from error
+            if not isinstance(row, dict):
+                raise BadUsage(f"{path}: line {number}: an object is expected")
+            rows.append(row)
+    return Table(tuple(dict.fromkeys(name for row in rows for name in row)), rows)
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise LocalFailure("Parquet needs pyarrow: pip install 'amends[server]'") from error
+    return pyarrow, pyarrow.parquet
+
+
+def _read_parquet(path: Path) -> Table:
+    pyarrow, parquet = _arrow()
+    try:
+        table = parquet.read_table(path)
+    except (pyarrow.ArrowException, ValueError) as error:
+        raise BadUsage(f"{path}: {str(error).splitlines()[0]}") from error
+    rows = [{key: cell for key, cell in row.items() if cell is not None} for row in table.to_pylist()]
+    return Table(tuple(table.column_names), rows)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes its place only when it is whole: a killed command leaves the old one or none."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise LocalFailure(f"{path}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table in the format of the name. CSV and Parquet hold nested values as JSON text."""
+    kind = output_format(path)
+    with replacing(path) as stream:
+        if kind == "jsonl":
+            for row in rows:
+                line = {name: row[name] for name in columns if name in row}
+                stream.write(json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=str).encode() + b"\n")
+        elif kind == "csv":
+            text = _CsvLines(stream)
+            writer = csv.writer(text)
+            writer.writerow(columns)
+            writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
+        else:
+            _write_parquet(stream, columns, rows)
+
+
+class _CsvLines:
+    """What csv.writer writes to; bytes go on at once, so no row is held."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(text.encode())
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else value
+
+
+def _write_parquet(stream: IO[bytes], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    pyarrow, parquet = _arrow()
+    held = list(rows)
+    arrays = {}
+    for name in columns:
+        cells = [row.get(name) for row in held]
+        try:
+            arrays[name] = pyarrow.array([_nested(cell) for cell in cells])
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):  # a column of several types
+            arrays[name] = pyarrow.array([None if cell is None else str(_cell(cell)) for cell in cells])
+    parquet.write_table(pyarrow.table(arrays), stream)
+
+
+def _nested(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
