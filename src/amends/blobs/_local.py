@@ -16,8 +16,6 @@ import errno
 import hashlib
 import os
 import re
-import threading
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,9 +72,14 @@ class BlobWriter:
             while view:  # a raw file may take less than it is given
                 view = view[self._file.write(view) :]
 
+    @property
+    def sha256(self) -> str:
+        """Of what has been written so far."""
+        return self._digest.hexdigest()
+
     def commit(self) -> Blob:
         """Make the blob durable and visible."""
-        blob = Blob(self._digest.hexdigest(), self.size)
+        blob = Blob(self.sha256, self.size)
         with _storage_problems():
             os.fsync(self._file.fileno())
             self._file.close()
@@ -89,8 +92,6 @@ class LocalBlobs:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
-        # Between the look at a blob's age and its removal nobody may decide to rely on it.
-        self._publishing = threading.Lock()
 
     def writer(self) -> BlobWriter:
         return BlobWriter(self)
@@ -140,17 +141,13 @@ class LocalBlobs:
                 left = None if left is None else left - len(data)
                 yield data
 
-    def delete(self, sha256: str, *, older_than_seconds: float = 0.0) -> bool:
-        """Remove the blob, unless it was put (again) within ``older_than_seconds``; whether it was removed.
-
-        The grace keeps a blob that somebody has just put and not yet written down anywhere.
-        """
-        path = self.path(sha256)
-        with self._publishing, contextlib.suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime >= older_than_seconds:
-                path.unlink()
-                return True
-        return False
+    def delete(self, sha256: str) -> bool:
+        """Remove the blob; whether it was there. The caller knows that nobody relies on it any more."""
+        try:
+            self.path(sha256).unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     def clear_strays(self) -> int:
         """Remove what writers that died left behind; the number of files. For the owner at its start, when nobody writes."""
@@ -162,8 +159,7 @@ class LocalBlobs:
     def _publish(self, temporary: Path, sha256: str) -> None:
         place = self.path(sha256)
         place.parent.mkdir(parents=True, exist_ok=True)
-        with self._publishing:  # renamed even where it exists: that renews its age, see delete
-            os.replace(temporary, place)
+        os.replace(temporary, place)
         for folder in (place.parent, self.root):
             _sync(folder)
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final
 
 import msgspec
 from pydantic import ValidationError
 
 from amends.ledger import NewItem
 from amends.problems import MAX_ERRORS, FieldError
+from amends.server.limits import is_deeper
 from amends.server.wire import MAX_CUSTOM_ID, MAX_PAGE, ItemBody, field_error
+from amends.store import FileRef
 
 _ABSENT: Final = msgspec.Raw(b"")
 _NO_INPUT: Final = frozenset({b"", b"null"})
@@ -33,21 +35,6 @@ class ItemLine(msgspec.Struct, forbid_unknown_fields=True, gc=False, frozen=True
     url: None = None
     page: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] | None = None
     prompt: str | None = None
-
-
-class FileRef(Protocol):
-    """What of a stored file travels with an item."""
-
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def media_type(self) -> str: ...
-    @property
-    def pages(self) -> int | None: ...
-    @property
-    def filename(self) -> str: ...
-    @property
-    def bytes(self) -> int: ...
 
 
 _line = msgspec.json.Decoder(ItemLine)
@@ -127,25 +114,7 @@ def _is_sound(item: ItemLine, nesting: int, *, several_lines: bool = False) -> b
         return item.file_id is not None
     if item.file_id is not None or item.page is not None or (b"\n" in raw and not several_lines):
         return False
-    return raw.count(b"[") + raw.count(b"{") < nesting - 2 or _depth(raw) < nesting - 2
-
-
-def _depth(raw: bytes) -> int:
-    """How deep arrays and objects are nested in valid JSON."""
-    depth = deepest = 0
-    is_text = is_escaped = False
-    for byte in raw:
-        if is_text:
-            is_text = is_escaped or byte != 0x22
-            is_escaped = not is_escaped and byte == 0x5C
-        elif byte == 0x22:
-            is_text = True
-        elif byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
+    return raw.count(b"[") + raw.count(b"{") < nesting or not is_deeper(raw, nesting - 1)
 
 
 def _read_each(
@@ -190,7 +159,7 @@ def _faults_of(line: bytes, index: int, why: str) -> list[FieldError]:
     return [FieldError.at(place, why, "json_invalid", custom_id=custom_id)]
 
 
-def new_items(items: Sequence[ItemLine], files: Mapping[str, FileRef]) -> list[NewItem]:
+def rows_of(items: Sequence[ItemLine], files: Mapping[str, FileRef]) -> list[NewItem]:
     """The rows of some items. files: the stored ones of those that the items name."""
     rows = []
     for item in items:
@@ -230,7 +199,7 @@ def input_payload(raw: bytes, prompt: str | None) -> bytes:
     return b'{"input":%b,"prompt":%b}' % (raw, _encode(prompt))
 
 
-def digest_of(items: Sequence[ItemLine], rows: Sequence[NewItem]) -> bytes:
+def sent_digest(items: Sequence[ItemLine], rows: Sequence[NewItem]) -> bytes:
     """What the digest of a streamed body is fed with: the items as they were sent, whatever has become of their files since."""
     return b"".join(
         _encode((row.custom_id, item.file_id, item.page, item.prompt) if item.file_id is not None else row.custom_id)

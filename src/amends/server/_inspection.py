@@ -1,0 +1,63 @@
+"""The child that looks at uploaded files: ``python -m amends.server._inspection``.
+
+Decoders meet hostile bytes here, in a process with limits of its own, and not in the owner's. One JSON line in, ``{"path": …}``;
+two out, ``{"media_type": …, "is_text": …}`` and, should the counting come to an end, ``{"pages": …}``. It ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+_ADDRESS_SPACE_BYTES = 6 << 30  # onnxruntime reserves much more than it touches
+_FILE_BYTES = 1 << 20
+_OPEN_FILES = 64
+
+
+def main() -> None:
+    _limit(resource.RLIMIT_AS, _ADDRESS_SPACE_BYTES)
+    _limit(resource.RLIMIT_FSIZE, _FILE_BYTES)
+    _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    _limit(resource.RLIMIT_CORE, 0)
+    from magika import Magika  # loads a model: only here, and only once
+
+    magika = Magika()
+    for line in sys.stdin:
+        path = Path(json.loads(line)["path"])
+        found = _identify(magika, path)
+        print(json.dumps(found), flush=True)
+        pages = _count_pages(path) if found["media_type"] == "application/pdf" else None
+        print(json.dumps({"pages": pages}), flush=True)
+
+
+def _identify(magika: Any, path: Path) -> dict[str, Any]:
+    found = magika.identify_path(path)  # reads a few KiB from both ends
+    if not found.ok:
+        return {"media_type": "application/octet-stream", "is_text": False}
+    return {"media_type": found.output.mime_type, "is_text": bool(found.output.is_text)}
+
+
+def _count_pages(path: Path) -> int | None:
+    """None for a document that cannot be opened: broken, or closed with a password."""
+    import pypdfium2
+
+    try:
+        document = pypdfium2.PdfDocument(path)
+    except pypdfium2.PdfiumError:
+        return None
+    try:
+        return len(document)
+    finally:
+        document.close()
+
+
+def _limit(what: int, value: int) -> None:
+    _, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+
+
+if __name__ == "__main__":
+    main()

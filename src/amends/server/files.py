@@ -1,0 +1,313 @@
+"""``/v1/files``: what people upload."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from starlette.responses import JSONResponse, Response
+
+from amends.blobs import Blob, BlobNotFound
+from amends.database import Transaction, new_id
+from amends.problems import FieldError, ProblemError, not_found, validation_failed
+from amends.server.auth import Caller
+from amends.server.idempotency import Guard, body_digest, digest_of, idempotent
+from amends.server.inspector import media_type_of
+from amends.server.multipart import Form, FormReader
+from amends.server.openapi import problems
+from amends.server.pagination import After, Limit, Page, page
+from amends.server.ranges import blob_response
+from amends.server.services import Services, caller, services
+from amends.store import FileRecord
+
+router = APIRouter(prefix="/v1/files", tags=["files"])
+
+MAX_EXPIRY_SECONDS: Final = 518_400
+_MAX_FILENAME: Final = 1_024
+
+Hub = Annotated[Services, Depends(services)]
+Who = Annotated[Caller, Depends(caller)]
+FileId = Annotated[str, Path(max_length=128, description="The file's id.")]
+Purpose = Literal["user_data", "batch"]
+
+
+class FileObject(BaseModel):
+    """A file. Times are Unix seconds here, since two public clients read this object."""
+
+    id: str
+    object: Literal["file"] = "file"
+    filename: str
+    media_type: str
+    bytes: int
+    sha256: str
+    pages: Annotated[int | None, Field(description="Of a PDF; null where there are none or they cannot be counted.")]
+    purpose: str
+    status: Literal["processed"] = "processed"
+    created_at: int
+    expires_at: int | None
+
+
+class DeletedFile(BaseModel):
+    id: str
+    object: Literal["file"] = "file"
+    deleted: Literal[True] = True
+
+
+ExpiresAfter = Annotated[int, Field(ge=1, le=MAX_EXPIRY_SECONDS, description="Seconds from now.")]
+Filename = Annotated[str, Field(min_length=1, max_length=_MAX_FILENAME, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class Upload(BaseModel):
+    """The form's fields beside the file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filename: Filename
+    purpose: Purpose = "user_data"
+    expires_after: ExpiresAfter | None = None
+
+
+class Change(BaseModel):
+    """What can be changed of a file. ``expires_after: null`` lets it stay."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filename: Filename | None = None
+    purpose: Purpose | None = None
+    expires_after: ExpiresAfter | None = None
+
+
+class Pins:
+    """Bytes that are being stored but not yet written down as anybody's, which a deletion must leave alone."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    @contextmanager
+    def pinned(self, sha256: str) -> Iterator[None]:
+        with self._lock:
+            self._counts[sha256] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._counts[sha256] -= 1
+                self._counts += Counter()
+
+    def drop_unused(self, hub: Services, sha256: str) -> None:
+        """Delete the blob unless a file has it or is about to."""
+        with self._lock:
+            if not self._counts[sha256] and not hub.store.files.is_used(sha256):
+                hub.blobs.delete(sha256)
+
+
+PINS: Final = Pins()
+
+_FORM: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "file": {"type": "string", "contentMediaType": "application/octet-stream"},
+                        "purpose": {"enum": ["user_data", "batch"], "default": "user_data"},
+                        "expires_after": {"type": "integer", "minimum": 1, "maximum": MAX_EXPIRY_SECONDS},
+                    },
+                }
+            }
+        },
+    }
+}
+_CONTENT: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The bytes", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
+    206: {"description": "The part asked for by Range", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
+    304: {"description": "The same as the If-None-Match names"},
+}
+
+
+@router.post("", summary="Upload a file", response_model=FileObject, openapi_extra=_FORM,
+             responses=problems("unsupported_media_type"))  # fmt: skip
+async def upload_file(request: Request, hub: Hub, who: Who) -> Response:
+    who.authorize("create", "file")
+    async with idempotent(request, None) as guard:
+        with hub.blobs.writer() as writer:
+            form = await FormReader(writer, hub.settings.limits).read(request)
+            upload = _upload(form)
+            said = [upload.model_dump(), form.media_type, writer.sha256]
+            if replay := guard.settle(digest_of(said)):
+                return replay
+            with PINS.pinned(writer.sha256):
+                blob = await asyncio.to_thread(writer.commit)
+                record = await _record(hub, who, form, upload, blob)
+                answer = _wire(record).model_dump()
+                await asyncio.wrap_future(hub.database.submit(lambda tx: _add(tx, hub, guard, record, answer)))
+    return JSONResponse(answer)
+
+
+@router.get("", summary="List the files, newest first")
+def list_files(
+    hub: Hub, who: Who, limit: Limit = 20, after: After = None, purpose: Annotated[Purpose | None, Query()] = None
+) -> Page[FileObject]:
+    found = hub.store.files.find(who.workspace_id, limit=limit + 1, after=after, purpose=purpose)
+    return page([_wire(file) for file in found], limit, found[: limit][-1].id if found else None)
+
+
+@router.get("/{file_id}", summary="One file")
+def get_file(hub: Hub, who: Who, file_id: FileId) -> FileObject:
+    return _wire(_found(hub, who, file_id))
+
+
+@router.get("/{file_id}/content", summary="The bytes of a file, or a range of them", response_class=Response,
+            responses=_CONTENT | problems("range_not_satisfiable"))  # fmt: skip
+def get_content(request: Request, hub: Hub, who: Who, file_id: FileId) -> Response:
+    file = _found(hub, who, file_id)
+    if not hub.blobs.exists(file.sha256):
+        raise BlobNotFound(file.sha256)
+    # The bytes are anybody's: a page among them must not run as one of ours.
+    headers = {
+        "Content-Type": file.media_type,
+        "Content-Disposition": f"attachment; filename*=utf-8''{quote(file.filename, safe='')}",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+    }
+    return blob_response(request, hub.blobs, file.sha256, file.bytes, headers)
+
+
+@router.patch("/{file_id}", summary="Change a file's name, purpose or expiry", response_model=FileObject)
+async def change_file(request: Request, hub: Hub, who: Who, file_id: FileId, change: Change) -> Response:
+    file = await asyncio.to_thread(_found, hub, who, file_id)
+    who.authorize("change", "file", made_by=file.created_by)
+    async with idempotent(request, await body_digest(request)) as guard:
+        if guard.replay:
+            return guard.replay
+        changed = _changed(file, change, hub.now())
+        answer = _wire(changed).model_dump()
+
+        def write(tx: Transaction) -> None:
+            hub.store.files.update(tx, changed)
+            guard.store(tx, 200, answer)
+
+        await asyncio.wrap_future(hub.database.submit(write))
+    return JSONResponse(answer)
+
+
+@router.delete("/{file_id}", summary="Delete a file", response_model=DeletedFile)
+async def delete_file(request: Request, hub: Hub, who: Who, file_id: FileId) -> Response:
+    async with idempotent(request, await body_digest(request)) as guard:
+        if guard.replay:
+            return guard.replay
+        file = await asyncio.to_thread(_found, hub, who, file_id)
+        who.authorize("delete", "file", made_by=file.created_by)
+        answer = DeletedFile(id=file.id).model_dump()
+
+        def write(tx: Transaction) -> None:
+            hub.store.files.delete(tx, who.workspace_id, file.id)
+            hub.store.idempotency.forget_resource(tx, file.id)
+            guard.store(tx, 200, answer)
+
+        await asyncio.wrap_future(hub.database.submit(write))
+        await asyncio.to_thread(PINS.drop_unused, hub, file.sha256)
+    return JSONResponse(answer)
+
+
+def sweep_expired(hub: Services) -> int:
+    """Forget files that have expired, and their bytes where nobody else has them; how many."""
+
+    def write(tx: Transaction) -> list[tuple[str, str]]:
+        gone = hub.store.files.delete_expired(tx)
+        for file_id, _ in gone:
+            hub.store.idempotency.forget_resource(tx, file_id)
+        return gone
+
+    gone = hub.database.write(write)
+    for _, sha256 in gone:
+        PINS.drop_unused(hub, sha256)
+    return len(gone)
+
+
+def _upload(form: Form) -> Upload:
+    """The form's fields, checked; every fault at once."""
+    faults = [] if form.has_file else [FieldError.at(("body", "file"), "Field required", "missing")]
+    fields: dict[str, Any] = {name: value for name, value in form.fields.items() if name != "filename"}
+    if "filename" in form.fields:
+        faults.append(FieldError.at(("body", "filename"), "The filename belongs to the part file", "extra_forbidden"))
+    try:
+        upload = TypeAdapter(Upload).validate_python({**fields, "filename": form.filename})
+    except ValidationError as error:
+        faults += [FieldError.at(("body", *row["loc"]), row["msg"], row["type"]) for row in error.errors(include_url=False)]
+    if faults:
+        raise ProblemError(validation_failed(faults))
+    return upload
+
+
+async def _record(hub: Services, who: Caller, form: Form, upload: Upload, blob: Blob) -> FileRecord:
+    found = await hub.inspector.inspect(hub.blobs.path(blob.sha256))
+    now = hub.now()
+    return FileRecord(
+        id=new_id("file_", now=now),
+        workspace_id=who.workspace_id,
+        filename=upload.filename,
+        media_type=media_type_of(found, blob.size, form.media_type, upload.filename),
+        bytes=blob.size,
+        sha256=blob.sha256,
+        pages=found.pages,
+        purpose=upload.purpose,
+        created_by=who.principal,
+        created_at=now,
+        expires_at=_expiry(hub, now, upload.purpose, upload.expires_after),
+    )
+
+
+def _expiry(hub: Services, now: float, purpose: str, seconds: int | None) -> float | None:
+    if seconds is not None:
+        return now + seconds
+    return now + hub.settings.retention.batch_file_days * 86_400 if purpose == "batch" else None
+
+
+def _add(tx: Transaction, hub: Services, guard: Guard, record: FileRecord, answer: dict[str, Any]) -> None:
+    hub.store.files.add(tx, record)
+    guard.store(tx, 200, answer, resource_id=record.id)
+
+
+def _changed(file: FileRecord, change: Change, now: float) -> FileRecord:
+    given = change.model_fields_set
+    expires_at = file.expires_at
+    if "expires_after" in given:
+        expires_at = None if change.expires_after is None else now + change.expires_after
+    return replace(
+        file, filename=change.filename or file.filename, purpose=change.purpose or file.purpose, expires_at=expires_at
+    )
+
+
+def _found(hub: Services, who: Caller, file_id: str) -> FileRecord:
+    file = hub.store.files.get(who.workspace_id, file_id)
+    if file is None:
+        raise ProblemError(not_found("file", file_id))
+    return file
+
+
+def _wire(file: FileRecord) -> FileObject:
+    return FileObject(
+        id=file.id,
+        filename=file.filename,
+        media_type=file.media_type,
+        bytes=file.bytes,
+        sha256=file.sha256,
+        pages=file.pages,
+        purpose=file.purpose,
+        created_at=int(file.created_at),
+        expires_at=None if file.expires_at is None else int(file.expires_at),
+    )

@@ -1,0 +1,313 @@
+"""Taking a new batch prediction, from one JSON object or from NDJSON of any length.
+
+Both are read into the same items and go the same way; what differs is where they come from. Every fault of a request is
+reported at once, so reading goes on after the first, though nothing is written any more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+from fastapi import Request
+from starlette.responses import Response
+
+from amends.engine.processor import Job
+from amends.ledger import Counts, NewItem
+from amends.problems import (
+    FieldError,
+    ProblemError,
+    duplicate_custom_id,
+    empty_items,
+    problem,
+    validation_failed,
+)
+from amends.server.idempotency import Guard, digest_of, idempotent
+from amends.server.items import Faults, ItemLine, file_ids, read_array, read_lines, rows_of, sent_digest
+from amends.server.limits import too_large
+from amends.server.parameters import new_run, read_parameters
+from amends.server.receiving import Receiving, encode, in_thread
+from amends.server.services import Services, caller, services
+from amends.server.wire import KIND, Parameters, batch_body, counts_body
+from amends.store import FileRef
+
+NDJSON: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+_PIECE_BYTES: Final = 256 * 1024
+_JSON: Final = "application/json"
+
+
+class Source(Protocol):
+    """Where a new batch comes from: its parameters first, then its items, a piece at a time."""
+
+    async def parameters(self) -> Mapping[str, Any]: ...
+
+    def items(self, faults: Faults) -> AsyncIterator[list[ItemLine]]: ...
+
+
+async def create(request: Request) -> Response:
+    """Accept a batch, or say all that is wrong with it."""
+    caller(request).authorize("create", "batch_prediction")
+    source = await _source(request)
+    async with idempotent(request, None) as guard:
+        intake = Intake(request, guard)
+        return await intake.take(source)
+
+
+async def _source(request: Request) -> Source:
+    media_type = request.headers.get("content-type", _JSON).partition(";")[0].strip().lower()
+    limits = services(request).settings.limits
+    if media_type in NDJSON:
+        return LineSource(request.stream(), limits.ndjson_line_bytes, limits.nesting)
+    if media_type == _JSON or media_type.endswith("+json"):
+        return ObjectSource(await request.body(), limits.nesting)
+    raise ProblemError(problem("unsupported_media_type", f"A batch is {_JSON} or application/x-ndjson, not {media_type}"))
+
+
+class Intake:
+    """One request to create a batch."""
+
+    def __init__(self, request: Request, guard: Guard) -> None:
+        self._services = services(request)
+        self._caller = caller(request)
+        self._request_id = request.state.request_id
+        self._guard = guard
+        self._faults = Faults()
+        self._digest = hashlib.sha256()
+        self._total = 0
+        self._has_files = False
+
+    async def take(self, source: Source) -> Response:
+        given = await source.parameters()
+        parameters, faults = read_parameters(given, self._services.settings)
+        self._faults.add(faults)
+        self._digest.update(digest_of(given))
+        if parameters is None or self._faults or self._guard.is_known:
+            return await self._only_read(source)
+        if parameters.dry_run:
+            return await self._try(source, parameters)
+        return await self._accept(source, parameters)
+
+    async def _only_read(self, source: Source) -> Response:
+        """Read to the end, for the faults in it or to see whether it is what was sent under the key before."""
+        async for items in source.items(self._faults):
+            await self._rows(items)
+        self._refuse_faults()
+        replay = self._guard.settle(self._digest.digest())
+        assert replay is not None
+        return replay
+
+    async def _accept(self, source: Source, parameters: Parameters) -> Response:
+        receiving = self._receiving(parameters, self._guard)
+        await receiving.open()
+        try:
+            async for items in source.items(self._faults):
+                rows = await self._rows(items)
+                if not self._faults:
+                    await receiving.add(rows)
+            self._refuse_faults()
+            self._guard.settle(self._digest.digest())
+            # The processor looks at items with files before they run; text has nothing that could be said against it.
+            _, answer = await receiving.seal(validate=self._has_files or parameters.validation == "strict")
+        except BaseException:
+            await receiving.abandon()
+            raise
+        return Response(answer, media_type=_JSON)
+
+    async def _try(self, source: Source, parameters: Parameters) -> Response:
+        """The dry run: everything is done and looked at, and nothing kept."""
+        receiving = self._receiving(parameters, Guard())
+        trial = Trial(self._services, receiving_job(parameters, self._services, self._caller.mode))
+        await receiving.open()
+        try:
+            async for items in source.items(self._faults):
+                rows = await self._rows(items)
+                if not self._faults:
+                    trial.look_at(rows)
+                    await receiving.add(rows)
+            self._refuse_faults()
+            await receiving.check()
+        finally:
+            await receiving.abandon()
+        return Response(encode(trial.body()), media_type=_JSON)
+
+    def _receiving(self, parameters: Parameters, guard: Guard) -> Receiving:
+        run = new_run(
+            parameters,
+            caller=self._caller,
+            request_id=self._request_id,
+            public_url=self._services.public_url,
+            settings=self._services.settings,
+            now=self._services.now(),
+        )
+        return Receiving(self._services, run, guard, lambda sealed: batch_body(sealed, self._services.public_url))
+
+    async def _rows(self, items: list[ItemLine]) -> list[NewItem]:
+        ids = file_ids(items)
+        files: Mapping[str, FileRef] = {}
+        if ids:
+            self._has_files = True
+            files = await in_thread(self._services.store.files.resolve, self._caller.workspace_id, ids)
+        rows = rows_of(items, files)
+        self._digest.update(sent_digest(items, rows))
+        self._total += len(rows)
+        return rows
+
+    def _refuse_faults(self) -> None:
+        if not self._faults and self._total == 0:
+            self._faults.add([empty_items()])
+        if self._faults:
+            raise ProblemError(validation_failed(self._faults.first, errors_total=self._faults.total))
+
+
+def receiving_job(parameters: Parameters, services: Services, mode: str) -> Job:
+    """The job as a processor is asked about it before there is a run."""
+    aliases = services.settings.models.aliases
+    resolved = aliases.get(parameters.model, parameters.model)
+    params = {"model": resolved, "prompt": parameters.prompt, "output_schema": parameters.output_schema}
+    return Job("", mode, params)
+
+
+class Trial:
+    """What a dry run finds: each item is shown to the processor, as it would be while the run is validating."""
+
+    def __init__(self, services: Services, job: Job) -> None:
+        self._processor = services.processors[KIND]
+        self._job = job
+        self._found = Faults()
+        self._total = 0
+
+    def look_at(self, rows: Sequence[NewItem]) -> None:
+        for index, row in enumerate(rows, self._total):
+            against = self._processor.validate(self._job, msgspec.json.decode(row.payload))
+            if against is not None:
+                place = ("body", "items", index)
+                fault = FieldError.at(place, against.detail, code=against.slug, custom_id=row.custom_id)
+                self._found.add([fault])
+        self._total += len(rows)
+
+    def body(self) -> dict[str, Any]:
+        counts = Counts(total=self._total, errored=self._found.total)
+        return {
+            "object": "batch_prediction.dry_run",
+            "request_counts": counts_body(counts),
+            "cost": 0.0,
+            "errors": [fault.to_dict() for fault in self._found.first],
+        }
+
+
+class ObjectSource:
+    """A batch sent as one JSON object, which the limits have let pass."""
+
+    def __init__(self, body: bytes, nesting: int) -> None:
+        self._members = _members_of(body)
+        self._nesting = nesting
+        self._items = self._members.pop("items", None)
+
+    async def parameters(self) -> Mapping[str, Any]:
+        return {name: msgspec.json.decode(raw) for name, raw in self._members.items()}
+
+    async def items(self, faults: Faults) -> AsyncIterator[list[ItemLine]]:
+        place = ("body", "items")
+        if self._items is None:
+            faults.add([FieldError.at(place, "Field required", "missing")])
+            return
+        raw = bytes(self._items)
+        items = read_array(raw, faults, nesting=self._nesting)
+        if items is None:
+            faults.add([FieldError.at(place, "Input should be a valid list", "list_type")])
+            return
+        names = [item.custom_id for item in items] if not faults else _names_in(raw)
+        faults.add(duplicates_among(names))
+        if not items and not faults:
+            faults.add([empty_items()])
+        for start in range(0, len(items), 1_000):
+            yield items[start : start + 1_000]
+
+
+def _members_of(body: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        body.decode()  # what is passed on as it was written is not looked into by the decoder
+        return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        fault = FieldError.at(("body",), "Input should be a valid dictionary", "dict_type")
+        raise ProblemError(validation_failed([fault])) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProblemError(problem("malformed_request", f"The body is not JSON: {error}")) from error
+
+
+def _names_in(array: bytes) -> list[str | None]:
+    """The custom_ids of a JSON array's elements, good or bad; None where there is none."""
+    found = [value.get("custom_id") if isinstance(value, dict) else None for value in msgspec.json.decode(array)]
+    return [name if isinstance(name, str) else None for name in found]
+
+
+def duplicates_among(names: Sequence[str | None]) -> list[FieldError]:
+    """A fault for each name that stood earlier."""
+    if len(set(names)) == len(names):
+        return []
+    seen: set[str] = set()
+    found = []
+    for index, name in enumerate(names):
+        if name is not None:
+            if name in seen:
+                found.append(duplicate_custom_id(name, index))
+            seen.add(name)
+    return found
+
+
+class LineSource:
+    """A batch sent as NDJSON: parameters on the first line, an item on each of the others.
+
+    Duplicates are found by the ledger, when all lines are good: names of any number of items do not fit in memory.
+    """
+
+    def __init__(self, stream: AsyncIterator[bytes], line_bytes: int, nesting: int) -> None:
+        self._pieces = whole_lines(stream, line_bytes)
+        self._nesting = nesting
+        self._rest: bytes | None = None
+
+    async def parameters(self) -> Mapping[str, Any]:
+        piece = await anext(self._pieces, b"")
+        line, newline, rest = piece.partition(b"\n")
+        self._rest = rest if newline else None
+        members = _members_of(line)
+        return {name: msgspec.json.decode(raw) for name, raw in members.items()}
+
+    async def items(self, faults: Faults) -> AsyncIterator[list[ItemLine]]:
+        start = 0
+        piece = self._rest if self._rest is not None else await anext(self._pieces, None)
+        while piece is not None:
+            yield read_lines(piece, start, faults, nesting=self._nesting)
+            start += piece.count(b"\n") + 1
+            piece = await anext(self._pieces, None)
+
+
+async def whole_lines(stream: AsyncIterator[bytes], line_bytes: int) -> AsyncIterator[bytes]:
+    """The stream in pieces of some whole lines, the last newline of each left out.
+
+    ProblemError payload_too_large as soon as a line exceeds ``line_bytes``.
+    """
+    parts: list[bytes] = []
+    size = 0
+    has_newline = False
+    async for chunk in stream:
+        parts.append(chunk)
+        size += len(chunk)
+        has_newline = has_newline or b"\n" in chunk
+        if has_newline and size >= _PIECE_BYTES:
+            piece, _, rest = b"".join(parts).rpartition(b"\n")
+            yield _checked(piece, line_bytes)
+            parts, size, has_newline = [rest], len(rest), False
+        if not has_newline and size > line_bytes:
+            raise too_large(line_bytes, "line")
+    last = b"".join(parts)
+    if last:
+        yield _checked(last.removesuffix(b"\n"), line_bytes)
+
+
+def _checked(piece: bytes, line_bytes: int) -> bytes:
+    if len(piece) > line_bytes and max(map(len, piece.split(b"\n"))) > line_bytes:
+        raise too_large(line_bytes, "line")
+    return piece

@@ -1,0 +1,118 @@
+"""What a file is: decided by its content, in a child process with limits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mimetypes
+import os
+import select
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+import structlog
+
+log = structlog.get_logger("amends.server")
+
+UNKNOWN: Final = "application/octet-stream"
+_TEXT_APPLICATIONS: Final = frozenset(
+    {"application/json", "application/xml", "application/x-ndjson", "application/jsonl", "application/yaml", "application/toml"}
+)
+# The platform's tables differ; these are the kinds that processors tell apart.
+_OWN_TYPES: Final = {".md": "text/markdown", ".markdown": "text/markdown", ".jsonl": "application/x-ndjson",
+                     ".ndjson": "application/x-ndjson", ".csv": "text/csv", ".tsv": "text/tab-separated-values",
+                     ".yaml": "application/yaml", ".yml": "application/yaml"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What the content says. pages: None where there are none to count or they cannot be counted."""
+
+    media_type: str = UNKNOWN
+    is_text: bool = False
+    pages: int | None = None
+
+
+def media_type_of(found: Inspection, size: int, declared: str | None, filename: str) -> str:
+    """The file's media type: content decides; among text types the declared one and the name do, else ``text/plain``.
+
+    Nothing can be told of an empty file by its content, so what it was said to be stands.
+    """
+    said = (declared or "").partition(";")[0].strip().lower()
+    named = _OWN_TYPES.get(Path(filename).suffix.lower()) or mimetypes.guess_type(filename, strict=False)[0] or ""
+    if size == 0:
+        return next((kind for kind in (said, named) if _is_specific(kind)), UNKNOWN)
+    if not found.is_text:
+        return found.media_type
+    return next((kind for kind in (said, named) if _is_text(kind) and kind != "text/plain"), "text/plain")
+
+
+def _is_specific(kind: str) -> bool:
+    return bool(kind) and kind != UNKNOWN and "/" in kind and kind.isprintable() and len(kind) <= 255
+
+
+def _is_text(kind: str) -> bool:
+    return _is_specific(kind) and (kind.startswith("text/") or kind in _TEXT_APPLICATIONS or kind.endswith(("+xml", "+json")))
+
+
+class Inspector:
+    """Asks one child at a time. A file that kills or stalls it is of unknown type; the next one gets a fresh child.
+
+    The child is started when the first file comes, since it loads a model.
+    """
+
+    def __init__(self, *, timeout_seconds: float = 20.0, start_seconds: float = 60.0) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._start_seconds = start_seconds
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="amends-inspector")
+        self._child: subprocess.Popen[bytes] | None = None
+
+    async def inspect(self, path: Path) -> Inspection:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._inspect, path)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._end()
+
+    def _inspect(self, path: Path) -> Inspection:
+        end = time.monotonic() + (self._timeout_seconds if self._child else self._start_seconds)
+        known: dict[str, Any] = {}
+        try:
+            child = self._child = self._child or self._start()
+            assert child.stdin and child.stdout  # noqa: S101 both are pipes
+            child.stdin.write(json.dumps({"path": str(path)}).encode() + b"\n")
+            child.stdin.flush()
+            while "pages" not in known:
+                known |= json.loads(_read_line(child.stdout, end))
+        except (BrokenPipeError, EOFError, TimeoutError) as error:
+            log.warning("inspection_failed", blob=path.parent.name + path.name, known=known, reason=type(error).__name__)
+            self._end()
+        return Inspection(**known)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "amends.server._inspection"]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
+
+    def _end(self) -> None:
+        if self._child:
+            self._child.kill()
+            self._child.communicate()
+            self._child = None
+
+
+def _read_line(pipe: IO[bytes], end: float) -> bytes:
+    """One line of an unbuffered pipe, by the monotonic time ``end``; EOFError, TimeoutError."""
+    line = b""
+    while not line.endswith(b"\n"):
+        if not select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
+            raise TimeoutError
+        piece = os.read(pipe.fileno(), 1)  # a line is short, and what follows it belongs to the next
+        if not piece:
+            raise EOFError
+        line += piece
+    return line

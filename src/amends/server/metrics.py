@@ -1,0 +1,71 @@
+"""Metrics for Prometheus, in a registry of the application's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from starlette.responses import Response
+
+from amends.server.services import services
+
+if TYPE_CHECKING:
+    from amends.ledger import Ledger
+
+router = APIRouter(tags=["watching"])
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+
+
+class Metrics:
+    """What is counted. ``watch`` adds what is looked up when somebody asks."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "amends_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
+        )
+        self._seconds = Histogram(
+            "amends_request_seconds", "From the request to the end of its answer.", ("method", "route"),
+            buckets=_BUCKETS, registry=self.registry,
+        )  # fmt: skip
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count an answered request. route: its template, so that ids make no series of their own; status 0: none left."""
+        method = method if method in _METHODS else "OTHER"
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+    def watch(self, ledger: Ledger) -> None:
+        self.registry.register(_Backlog(ledger))
+
+
+class _Backlog(Collector):
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        yield from ()  # nothing is asked of the ledger when it is registered
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield from _gauges(self._ledger.backlog())
+
+
+def _gauges(backlog: Mapping[str, float]) -> Iterator[GaugeMetricFamily]:
+    items = GaugeMetricFamily("amends_items", "Items without an outcome, by where they are.", labels=("place",))
+    for place in ("pending", "leased", "deferred"):
+        items.add_metric((place,), backlog.get(place, 0))
+    yield items
+    yield GaugeMetricFamily("amends_runs_unfinished", "Runs that have not ended.", value=backlog.get("runs", 0))
+
+
+@router.get("/metrics", summary="Metrics for Prometheus", response_class=Response,
+            responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})  # fmt: skip
+def metrics(request: Request) -> Response:
+    registry = services(request).metrics.registry
+    return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,174 @@
+"""The OpenAPI 3.1 document: what FastAPI derives from the routes, and every problem each operation may answer with.
+
+A route names the problems that are its own (``responses=problems("results_gone", …)``); those that follow from what it is (a
+body, a path parameter, authentication) are added to all alike. Schema and examples come from the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from amends import __version__
+from amends.problems import CATALOGUE, problem
+
+PROBLEM_JSON: Final = "application/problem+json"
+_EXAMPLE_URL: Final = "http://127.0.0.1:8080"
+_MUTATING: Final = frozenset({"post", "patch", "put", "delete"})
+_METHODS: Final = _MUTATING | {"get", "head", "options"}
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def problems(*slugs: str) -> Responses:
+    """``responses`` of a route that may answer with these problems; ValueError for one that no endpoint answers with."""
+    answers: Responses = {}
+    for slug in slugs:
+        row = CATALOGUE[slug]
+        if "E" not in row.where:
+            raise ValueError(f"{slug} is no answer of an endpoint")
+        answer = answers.setdefault(row.status, {"description": row.title, "content": {PROBLEM_JSON: {}}})
+        if row.title not in answer["description"]:
+            answer["description"] += f" / {row.title}"
+        content = answer["content"][PROBLEM_JSON]
+        content["schema"] = {"$ref": "#/components/schemas/Problem"}
+        content.setdefault("examples", {})[slug] = {"$ref": f"#/components/examples/{slug}"}
+    return answers
+
+
+def _examples() -> dict[str, Any]:
+    return {
+        slug: {"summary": row.meaning, "value": problem(slug, **dict(row.example)).to_body(_EXAMPLE_URL)}
+        for slug, row in CATALOGUE.items()
+        if "E" in row.where
+    }
+
+
+def openapi(app: FastAPI) -> dict[str, Any]:
+    """The document, made once an application."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title="Amends",
+            version=__version__,
+            openapi_version="3.1.0",
+            summary=app.summary,
+            description=app.description,
+            routes=app.routes,
+            tags=app.openapi_tags,
+        )
+        _complete(document)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _complete(document: dict[str, Any]) -> None:
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas |= {"Problem": _PROBLEM, "Remedy": _REMEDY, "FieldError": _FIELD_ERROR}
+    components["examples"] = _examples()
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer ak_live_…`"},
+        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if method in _METHODS:
+                _complete_operation(path, method, operation)
+
+
+def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> None:
+    responses: dict[str, Any] = operation.setdefault("responses", {})
+    if "HTTPValidationError" in str(responses.get("422", "")):
+        del responses["422"]
+    for status, answer in problems(*_usual(path, method, operation)).items():
+        _merge(responses, str(status), answer)
+    for answer in responses.values():
+        answer.setdefault("headers", {})["X-Request-Id"] = {"schema": {"type": "string"}, "description": "Names the request in the log."}
+    if path.startswith("/v1"):
+        operation["security"] = [{"bearer": []}, {"key": []}]
+        if method in _MUTATING:
+            operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _usual(path: str, method: str, operation: Mapping[str, Any]) -> Iterable[str]:
+    """Problems that follow from what an operation is."""
+    yield from ("malformed_request", "internal_server_error", "service_unavailable")
+    if not path.startswith("/v1"):
+        return
+    yield from ("no_authentication", "insufficient_permissions", "payload_too_large", "validation_failed")
+    if "{" in path:
+        yield "resource_not_found"
+    if method in _MUTATING:
+        yield from ("conflict", "insufficient_storage")
+    if "requestBody" in operation:
+        yield "unsupported_media_type"
+
+
+def _merge(responses: dict[str, Any], status: str, answer: Mapping[str, Any]) -> None:
+    present = responses.setdefault(status, {"description": answer["description"], "content": {}})
+    content = present.setdefault("content", {}).setdefault(PROBLEM_JSON, {})
+    given = answer["content"][PROBLEM_JSON]
+    content["schema"] = given["schema"]
+    content["examples"] = given["examples"] | content.get("examples", {})
+
+
+_IDEMPOTENCY_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Repeating the request under the same key does its work once and gives the same answer again.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+}
+_REMEDY: Final = {
+    "type": "object",
+    "description": "The whole verdict on a problem.",
+    "required": ["action", "retryable", "retry_after", "fault", "safe_new_key", "billed", "hint"],
+    "properties": {
+        "action": {
+            "enum": ["fix_input", "retry", "wait", "top_up", "reauthenticate", "ask_for_access", "contact_operator", "none"]
+        },
+        "retryable": {"type": "boolean"},
+        "retry_after": {"type": ["number", "null"], "description": "Seconds."},
+        "fault": {"enum": ["caller", "service", "upstream"]},
+        "safe_new_key": {"type": "boolean"},
+        "billed": {"type": "boolean"},
+        "hint": {"type": "string"},
+    },
+}
+_FIELD_ERROR: Final = {
+    "type": "object",
+    "required": ["pointer", "code", "message", "loc", "type"],
+    "properties": {
+        "pointer": {"type": "string", "description": "RFC 6901, into the body."},
+        "code": {"type": "string"},
+        "message": {"type": "string"},
+        "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
+        "type": {"type": "string"},
+        "custom_id": {"type": "string"},
+    },
+}
+_PROBLEM: Final = {
+    "type": "object",
+    "description": "What went wrong, as RFC 9457 has it. Each type explains itself at its own address.",
+    "required": ["type", "title", "status", "detail", "instance", "error_code", "code", "request_id", "remedy"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "error_code": {"type": "string"},
+        "code": {"type": "string"},
+        "request_id": {"type": "string"},
+        "errors": {"type": "array", "items": {"$ref": "#/components/schemas/FieldError"}},
+        "errors_total": {"type": "integer"},
+        "remedy": {"$ref": "#/components/schemas/Remedy"},
+    },
+    "additionalProperties": True,
+}

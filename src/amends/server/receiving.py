@@ -1,0 +1,141 @@
+"""A run on its way into the ledger: items go in slices while the next are still read.
+
+At most one slice is being written and one being filled, so whoever reads the request stops reading when the ledger is slower. A
+run that is not sealed disappears, and its Idempotency-Key with it::
+
+    open (key claimed) ─► add, add, … ─► seal (answer stored, run visible)
+         └──────────────────┴──────────────► abandon
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from amends.ledger import DuplicateCustomIds, NewItem, NewRun, Run, RunNotFound
+from amends.ledger.sqlite import run_in_transaction
+from amends.problems import ProblemError, duplicate_custom_id, idempotency_in_progress, problem, validation_failed
+from amends.server.idempotency import Guard
+from amends.server.items import MAX_INLINE_BYTES
+from amends.server.services import Services
+from amends.store import Fenced
+
+T = TypeVar("T")
+
+SLICE_ITEMS: Final = 10_000
+SLICE_BYTES: Final = 4 * 1024 * 1024
+_RETRY_SECONDS: Final = 1.0
+
+encode = msgspec.json.Encoder().encode
+
+
+async def in_thread(work: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    """Run blocking work beside the event loop."""
+    return await anyio.to_thread.run_sync(lambda: work(*arguments, **named))
+
+
+class NotKept(Exception):
+    """Raised in the last transaction of a dry run, so that nothing of it stays."""
+
+
+class Receiving:
+    """One run being received. body_of: the answer to its creator, stored under the guard's key when the run is sealed."""
+
+    def __init__(self, services: Services, run: NewRun, guard: Guard, body_of: Callable[[Run], dict[str, Any]]) -> None:
+        self._services = services
+        self._run = run
+        self._guard = guard
+        self._body_of = body_of
+        self._rows: list[NewItem] = []
+        self._bytes = 0
+        self._writing: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Begin; ProblemError idempotency_in_progress if somebody else holds the key."""
+        try:
+            await in_thread(self._services.ledger.open_run, self._run, also=self._guard.claim)
+        except Fenced as error:
+            raise ProblemError(idempotency_in_progress(_RETRY_SECONDS)) from error
+
+    async def add(self, rows: Sequence[NewItem]) -> None:
+        """Take items; returns when at most one slice of earlier ones is still being written."""
+        for row in rows:
+            if len(self._rows) >= SLICE_ITEMS or self._bytes >= SLICE_BYTES:
+                await self._flush()
+            if len(row.payload) > MAX_INLINE_BYTES:
+                blob = await in_thread(self._services.blobs.put, row.payload)
+                row = row._replace(payload=b"@" + blob.sha256.encode())
+            self._rows.append(row)
+            self._bytes += len(row.payload)
+
+    async def seal(self, *, validate: bool) -> tuple[Run, bytes]:
+        """Make the run visible and store the answer to its creation; both. ProblemError for duplicate custom_ids."""
+        await self._finish_adding()
+        answer = b""
+
+        def store(tx: Any) -> None:
+            nonlocal answer
+            if tx is not None:  # the in-memory ledger has no transactions and so no keys
+                answer = encode(self._body_of(run_in_transaction(tx, self._run.id)))
+                self._guard.store(tx, 200, answer, resource_id=self._run.id)
+
+        run = await self._seal(validate, store)
+        if self._services.engine is not None:
+            self._services.engine.wake()
+        return run, answer or encode(self._body_of(run))
+
+    async def check(self) -> None:
+        """Do all that sealing does, and undo it: for a dry run. The run is left receiving."""
+        await self._finish_adding()
+
+        def refuse(tx: Any) -> None:
+            raise NotKept
+
+        try:
+            await self._seal(False, refuse)
+        except NotKept:
+            return
+
+    async def abandon(self) -> None:
+        """Drop what was received, also when the caller is being cancelled."""
+        with anyio.CancelScope(shield=True):
+            if self._writing is not None:
+                await asyncio.gather(self._writing, return_exceptions=True)
+            await in_thread(self._services.ledger.abandon, self._run.id)
+
+    async def _seal(self, validate: bool, also: Callable[[Any], None]) -> Run:
+        try:
+            return await in_thread(self._services.ledger.seal, self._run.id, validate=validate, also=also)
+        except DuplicateCustomIds as error:
+            faults = [duplicate_custom_id(custom_id, index) for index, custom_id in error.duplicates]
+            raise ProblemError(validation_failed(faults, errors_total=error.total)) from error
+        except RunNotFound as error:
+            raise _abandoned() from error
+
+    async def _finish_adding(self) -> None:
+        await self._flush()
+        await self._flush()
+
+    async def _flush(self) -> None:
+        """Wait for the slice before, then begin to write this one."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            await writing
+        if self._rows:
+            rows, self._rows, self._bytes = self._rows, [], 0
+            self._writing = asyncio.create_task(self._append(rows))
+
+    async def _append(self, rows: Sequence[NewItem]) -> None:
+        try:
+            await in_thread(self._services.ledger.append, self._run.id, rows)
+        except RunNotFound as error:
+            raise _abandoned() from error
+
+
+def _abandoned() -> ProblemError:
+    return ProblemError(problem("service_unavailable", retry_after=_RETRY_SECONDS), "the receiving run was abandoned meanwhile")

@@ -1,0 +1,60 @@
+"""Request ids, and what is noted of every request: one log line, one count."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Final
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from amends.database import new_id
+from amends.server.metrics import Metrics
+
+log = structlog.get_logger("amends.server")
+
+# What may stand in a header, a log line and a shell without harm.
+_SANE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,127}")
+
+
+class RequestContext:
+    """The outermost ASGI middleware: every response carries ``X-Request-Id``, the caller's own where it is a sane one."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 0
+        started = time.monotonic()
+
+        async def with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self.app(scope, receive, with_id)
+            finally:
+                seconds = time.monotonic() - started
+                route = getattr(scope.get("route"), "path", "other")
+                self.metrics.request(scope["method"], route, status, seconds)
+                log.debug(
+                    "request", method=scope["method"], path=scope["path"], status=status, milliseconds=round(seconds * 1000, 1)
+                )
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SANE.fullmatch(own := value.decode("latin-1")):
+            return own
+    return new_id("req_")
