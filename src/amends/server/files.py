@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
@@ -85,33 +81,6 @@ class Change(BaseModel):
     expires_after: ExpiresAfter | None = None
 
 
-class Pins:
-    """Bytes that are being stored but not yet written down as anybody's, which a deletion must leave alone."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
-
-    @contextmanager
-    def pinned(self, sha256: str) -> Iterator[None]:
-        with self._lock:
-            self._counts[sha256] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._counts[sha256] -= 1
-                self._counts += Counter()
-
-    def drop_unused(self, hub: Services, sha256: str) -> None:
-        """Delete the blob unless a file has it or is about to."""
-        with self._lock:
-            if not self._counts[sha256] and not hub.store.files.is_used(sha256):
-                hub.blobs.delete(sha256)
-
-
-PINS: Final = Pins()
-
 _FORM: Final = {
     "requestBody": {
         "required": True,
@@ -149,7 +118,7 @@ async def upload_file(request: Request, hub: Hub, who: Who) -> Response:
             said = [upload.model_dump(), form.media_type, writer.sha256]
             if replay := guard.settle(digest_of(said)):
                 return replay
-            with PINS.pinned(writer.sha256):
+            with hub.pins.pinned(writer.sha256):
                 blob = await asyncio.to_thread(writer.commit)
                 record = await _record(hub, who, form, upload, blob)
                 answer = _wire(record).model_dump()
@@ -219,7 +188,7 @@ async def delete_file(request: Request, hub: Hub, who: Who, file_id: FileId) -> 
             guard.store(tx, 200, answer)
 
         await asyncio.wrap_future(hub.database.submit(write))
-        await asyncio.to_thread(PINS.drop_unused, hub, file.sha256)
+        await asyncio.to_thread(drop_unused, hub, file.sha256)
     return JSONResponse(answer)
 
 
@@ -234,8 +203,13 @@ def sweep_expired(hub: Services) -> int:
 
     gone = hub.database.write(write)
     for _, sha256 in gone:
-        PINS.drop_unused(hub, sha256)
+        drop_unused(hub, sha256)
     return len(gone)
+
+
+def drop_unused(hub: Services, sha256: str) -> None:
+    """Delete the blob unless a file has it or is about to."""
+    hub.pins.unless_pinned(sha256, lambda: hub.store.files.is_used(sha256) or hub.blobs.delete(sha256))
 
 
 def _upload(form: Form) -> Upload:

@@ -13,6 +13,7 @@ from amends.blobs import LocalBlobs
 from amends.database import Database
 from amends.engine.processor import Processor
 from amends.ledger import Ledger
+from amends.server.pins import Pins
 from amends.store import Store
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Services:
     metrics: Metrics
     public_url: str
     default_workspace_id: str
+    pins: Pins = field(default_factory=Pins)
     now: Callable[[], float] = field(default=time.time)
 
 

@@ -30,6 +30,8 @@ EXPECTED = {
     "results_gone": (410, "E", ["RESULTS_GONE"], "GoneError"),
     "payload_too_large": (413, "EL", ["PAYLOAD_TOO_LARGE"], "ApiError"),
     "unsupported_media_type": (415, "E", ["UNSUPPORTED_MEDIA_TYPE"], "ApiError"),
+    # Not in the table of the contract's first version: what RFC 9110 answers to a range beyond the end.
+    "range_not_satisfiable": (416, "E", ["RANGE_NOT_SATISFIABLE"], "ApiError"),
     "malformed_request": (400, "E", ["BAD_REQUEST"], "ValidationError"),
     "validation_failed": (422, "EB", ["VALIDATION_ERROR"], "ValidationError"),
     "unprocessable_content": (
