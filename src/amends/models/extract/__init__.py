@@ -8,8 +8,10 @@ that does not show which comes first is no date, and a bare $ is no currency.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import jsonschema_rs
 
 from amends.problems import ProblemError, problem
 
@@ -19,8 +21,9 @@ from ._schema import compile_schema, validator
 from ._targets import ListTarget, targets_of
 from ._values import habits_of
 
-__all__ = ["Extraction", "Place", "extract"]
+__all__ = ["Extraction", "Extractor", "Place", "schema_errors"]
 
+_HABIT_PAGES = 50
 _HABIT_CHARS = 200_000
 _MAX_ERRORS_TOLD = 3
 
@@ -32,48 +35,59 @@ class Extraction(NamedTuple):
     evidence: dict[str, Place]
 
 
-def extract(pages: Sequence[tuple[int, str]], schema: Mapping[str, Any], *, prompt: str | None = None) -> Extraction:
-    """Return what the pages say of the properties of ``schema`` (JSON Schema 2020-12, its root an object).
+class Extractor:
+    """Extracts by one schema, compiled once.
 
-    pages: number and text of each. prompt: may say what the document calls a property (``total: Amount payable``,
-    ``total is called "Zahlbetrag"``); anything else in it has no effect, since no language model reads it.
-    A string property ``text`` or ``content`` without a form of its own receives the page's text, or that of all pages
-    with an empty line between them, whose place then has no page.
-
-    Raises ProblemError ``prediction_failed``, with ``missing`` pointers, where a required value is not in the document,
-    and where what was found is not valid against the whole schema.
+    schema: JSON Schema 2020-12, its root an object. Raises ProblemError ``prediction_failed`` for one that cannot be used.
     """
-    try:
-        root = compile_schema(schema)
-        whole = validator(schema)
-        filler = _filler(pages, root, prompt)
-    except (ValueError, RecursionError) as error:
-        raise ProblemError(problem("prediction_failed", f"The output schema cannot be used: {error}")) from error
-    output = filler.build(root)
-    if filler.missing:
-        names = ", ".join(where.removeprefix("/").replace("/", ".") for where in filler.missing)
-        raise ProblemError(
-            problem("prediction_failed", f"The document has no value for: {names}", missing=filler.missing)
-        )
-    _check(whole, output)
-    return Extraction(output, filler.evidence)
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        try:
+            self._root = compile_schema(schema)
+            self._whole = validator(schema)
+        except (ValueError, RecursionError) as error:
+            raise ProblemError(problem("prediction_failed", f"The output schema cannot be used: {error}")) from error
+
+    def extract(self, pages: Sequence[tuple[int, str]], *, prompt: str | None = None) -> Extraction:
+        """Return what the pages say of the schema's properties.
+
+        pages: number and text of each. prompt: may say what the document calls a property (``total: Amount payable``,
+        ``total is called "Zahlbetrag"``); anything else in it has no effect, since no language model reads it.
+        A string property ``text`` or ``content`` without a form of its own receives the page's text, or that of all
+        pages with an empty line between them, whose place then has no page.
+
+        Raises ProblemError ``prediction_failed``, with ``missing`` pointers, where a required value is not in the
+        document, and where what was found is not valid against the whole schema.
+        """
+        filler = self._filler(pages, prompt)
+        output = filler.build(self._root)
+        if filler.missing:
+            names = ", ".join(where.removeprefix("/").replace("/", ".") for where in filler.missing)
+            detail = f"The document has no value for: {names}"
+            raise ProblemError(problem("prediction_failed", detail, missing=filler.missing))
+        if errors := _messages(self._whole, output):
+            detail = "The values found are not valid against the schema: " + "; ".join(errors[:_MAX_ERRORS_TOLD])
+            raise ProblemError(problem("prediction_failed", detail, errors_total=len(errors)))
+        return Extraction(output, filler.evidence)
+
+    def _filler(self, pages: Sequence[tuple[int, str]], prompt: str | None) -> Filler:
+        sample = "\n".join(text for _, text in pages[:_HABIT_PAGES])[:_HABIT_CHARS]
+        found = list(targets_of(self._root, habits_of(sample), prompt))
+        groups = [group for group in found if not isinstance(group, ListTarget)]
+        lists = [target for target in found if isinstance(target, ListTarget)]
+        vocabulary = frozenset[str]().union(*(group[0].label.words for group in groups))
+        return Filler(Document(pages, vocabulary), groups, lists)
 
 
-def _filler(pages: Sequence[tuple[int, str]], root: Any, prompt: str | None) -> Filler:
-    sample = "\n".join(text for _, text in pages[:50])[:_HABIT_CHARS]
-    found = list(targets_of(root, habits_of(sample), prompt))
-    groups = [group for group in found if not isinstance(group, ListTarget)]
-    lists = [target for target in found if isinstance(target, ListTarget)]
-    vocabulary = frozenset[str]().union(*(group[0].label.words for group in groups))
-    return Filler(Document(pages, vocabulary), groups, lists)
+def schema_errors(schema: Mapping[str, Any]) -> Callable[[Any], list[str]]:
+    """Return what says why an output is not valid against ``schema``, [] where it is. Raises ValueError for a bad one."""
+    whole = validator(schema)
+    return lambda output: _messages(whole, output)
 
 
-def _check(whole: Any, output: dict[str, Any]) -> None:
-    errors = [f"{_where(error)}: {error.message}" for error in whole.iter_errors(output)]
-    if errors:
-        detail = "The values found are not valid against the schema: " + "; ".join(errors[:_MAX_ERRORS_TOLD])
-        raise ProblemError(problem("prediction_failed", detail, errors_total=len(errors)))
+def _messages(whole: jsonschema_rs.Validator, output: Any) -> list[str]:
+    return [f"{_where(error)}: {error.message}" for error in whole.iter_errors(output)]
 
 
-def _where(error: Any) -> str:
+def _where(error: jsonschema_rs.ValidationError) -> str:
     return "".join(f"/{step}" for step in error.instance_path) or "/"

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from amends.models import Kind
+
 from ._images import load_image, read_image
-from ._shape import Kind, Limits, Page, Recognise, kind_of, unprocessable, unsupported_page
+from ._shape import Limits, Page, Recognise, unprocessable, unsupported_page
 
 __all__ = [
-    "Kind",
     "Limits",
     "Page",
     "Recognise",
     "check_not_empty",
-    "kind_of",
     "load_image",
     "read_pages",
     "unprocessable",
@@ -30,7 +30,7 @@ def read_pages(
 ) -> Iterator[Page]:
     """Yield the text of each page in order, reading on only as it is asked for.
 
-    path: its name does not matter, only ``kind`` does (``kind_of`` a media type). page: from 1, only this one; None is
+    path: its name does not matter, only ``kind`` does (``amends.models.kind_of`` a media type). page: from 1, only this one; None is
     the whole file. A file without pages is one page with number 1, of which ``page`` may not be asked for.
     recognise: is called for each picture of text. Raises ProblemError and nothing else for whatever is in the file:
     ``unprocessable_content`` with FILE_EMPTY, IMAGE_CORRUPTED, IMAGE_TOO_LARGE, DOCUMENT_CORRUPTED, DOCUMENT_ENCRYPTED,

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageOps
+
+from amends.problems import ProblemError
 
 from ._shape import Limits, Page, Recognise, unprocessable, unsupported_page
 
@@ -16,13 +18,15 @@ __all__ = ["load_image", "read_image"]
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
-def load_image(path: Path, *, limits: Limits, side: int | None = None) -> Image.Image:
-    """Return the first frame in RGB, upright, what is transparent on white.
+def load_image(path: Path, *, page: int | None = None, side: int | None = None, limits: Limits) -> Image.Image:
+    """Return a picture in RGB, upright, what is transparent on white.
 
-    side: decode a JPEG no larger than needed for this many pixels on the shorter side. Raises ProblemError:
-    IMAGE_TOO_LARGE, IMAGE_CORRUPTED.
+    page: the frame of a TIFF, from 1; None is the first. side: decode a JPEG no larger than needed for this many pixels on the shorter side. Raises ProblemError:
+    IMAGE_TOO_LARGE, IMAGE_CORRUPTED, and for a page that is not there.
     """
     with _decoding(limits), Image.open(path, formats=_FORMATS) as image:
+        if page is not None:
+            image.seek(_frame(image, page))
         _check_size(image, limits)
         if side is not None:
             image.draft("RGB", (side, side))
@@ -35,22 +39,31 @@ def read_image(path: Path, page: int | None, recognise: Recognise, limits: Limit
     page: only this frame. Raises ProblemError as ``load_image`` does, and for a page that is not there.
     """
     with _decoding(limits), Image.open(path, formats=_FORMATS) as image:
-        frames = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-        if page is not None and (image.format != "TIFF" or page > frames):
-            raise unsupported_page(page, frames if image.format == "TIFF" else None)
-        for number, frame in enumerate(ImageSequence.Iterator(image), start=1):
-            if number > frames:
-                break
-            if page in (None, number):
-                _check_size(frame, limits)
-                yield Page(number, recognise(_upright_rgb(frame)))
+        wanted = range(_frames(image)) if page is None else (_frame(image, page),)
+        for number in wanted:
+            image.seek(number)
+            _check_size(image, limits)
+            yield Page(number + 1, recognise(_upright_rgb(image)))
+
+
+def _frames(image: Image.Image) -> int:
+    """A TIFF's frames are pages; those of a GIF or WebP are a film, of which the first is looked at."""
+    frames: int = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+    return frames
+
+
+def _frame(image: Image.Image, page: int) -> int:
+    frames = _frames(image)
+    if image.format != "TIFF":
+        raise unsupported_page(page, None)
+    if page > frames:
+        raise unsupported_page(page, frames)
+    return page - 1
 
 
 @contextmanager
 def _decoding(limits: Limits) -> Iterator[None]:
     """Turn whatever a decoder says of a bad picture into a problem. Decoders raise nearly anything."""
-    from amends.problems import ProblemError
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of sizes below our own limit, and of odd metadata

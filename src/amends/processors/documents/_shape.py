@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from amends.problems import ProblemError, problem
 
-__all__ = ["Kind", "Limits", "Page", "Recognise", "kind_of", "unprocessable", "unsupported_page"]
-
-Kind = Literal["pdf", "image", "text", "html", "csv", "docx"]
+__all__ = ["Limits", "Page", "Recognise", "unprocessable", "unsupported_page"]
 
 Recognise = Callable[[Image.Image], str]
 """Reads the text off a picture (``amends.models``: ``local/ocr``)."""
@@ -39,43 +37,6 @@ class Limits:
     render_pixels: int = 12_000_000
     text_bytes: int = 64 * 2**20
     archive_bytes: int = 256 * 2**20
-
-
-_TEXT_TYPES = {
-    "application/json",
-    "application/ld+json",
-    "application/toml",
-    "application/x-ndjson",
-    "application/x-yaml",
-    "application/xml",
-    "application/yaml",
-    "message/rfc822",
-}
-_EXACT: dict[str, Kind] = {
-    "application/pdf": "pdf",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
-    "application/xhtml+xml": "html",
-    "image/bmp": "image",
-    "image/gif": "image",
-    "image/jpeg": "image",
-    "image/png": "image",
-    "image/tiff": "image",
-    "image/webp": "image",
-    "text/csv": "csv",
-    "text/html": "html",
-    "text/tab-separated-values": "csv",
-}
-_OTHER_TEXT = {"text/rtf"}  # text/* by name, but nothing a reader would call text
-
-
-def kind_of(media_type: str) -> Kind | None:
-    """Return how a file of this media type is read, None where it is not. Parameters (``; charset=…``) are ignored."""
-    essence = media_type.partition(";")[0].strip().lower()
-    if essence in _EXACT:
-        return _EXACT[essence]
-    if essence in _TEXT_TYPES or (essence.startswith("text/") and essence not in _OTHER_TEXT):
-        return "text"
-    return None
 
 
 def unprocessable(error_code: str, detail: str, **members: Any) -> ProblemError:
