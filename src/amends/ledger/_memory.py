@@ -48,7 +48,7 @@ Row = tuple[int, RunRecord, int]
 class MemoryLedger:
     """``Ledger`` in dicts under one lock; gone with the process. ``also`` callbacks receive None.
 
-    clock: wall, seconds since the epoch. monotonic: for leases and deferrals. random: for fences and fair draws.
+    clock: wall, seconds since the epoch. monotonic: for leases and deferrals. draw: for fences and fair claims.
 
     Where the protocol leaves room, all ledgers do as this one:
 
@@ -56,7 +56,8 @@ class MemoryLedger:
       ``stopping`` lease extends it too. A commit does not extend its lease.
     - A lease whose items are all reported ends, final or not.
     - Items of a span are leased with 0 attempts, deferred ones with those of their deferral.
-    - An item that was in flight at a death makes its lease ``alone``.
+    - A lease is ``alone`` by the lapses of its span; a suspect is known by the deaths it is leased with.
+    - The outcomes of deleted lines still count and still stand in their lineage.
     - Sample and ``limit_items`` together: the sample decides.
     - Cancelling or ending a run clears its pause.
     """
@@ -66,11 +67,11 @@ class MemoryLedger:
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
-        random: Random | None = None,
+        draw: Random | None = None,
     ) -> None:
         self._clock = clock
         self._monotonic = monotonic
-        self._random = random or SystemRandom()
+        self._draws = draw or SystemRandom()
         self._lock = threading.RLock()
         self._runs: dict[str, RunRecord] = {}
         self._by_lease: dict[str, RunRecord] = {}
@@ -216,7 +217,7 @@ class MemoryLedger:
     def sweep(self, run_id: str, status: ItemStatus, problem: Problem, limit: int = 10_000) -> int:
         """Items of spans first, held ones too, then the deferred, each lowest seq first."""
         with self._lock:
-            run = self._in(run_id, "swept", "cancelling", "finalizing")
+            run = self._ending(run_id, "swept")
             seqs = run.unleased()[:limit]
             lines = ResultLines(run.new.id, run.new.request_id, run.new.public_url)
             outcomes = []
@@ -230,7 +231,7 @@ class MemoryLedger:
 
     def fence(self, run_id: str) -> int:
         with self._lock:
-            run = self._in(run_id, "fenced", "cancelling", "finalizing")
+            run = self._ending(run_id, "fenced")
             return len(self._end_leases(lambda other, grant: other is run))
 
     def finalize(self, run_id: str) -> bool:
@@ -292,7 +293,8 @@ class MemoryLedger:
 
     def children(self, run_id: str) -> Sequence[Run]:
         with self._lock:
-            return [run.view() for run in self._lineage(self._visible(run_id)) if run.new.id != run.root_id]
+            run = self._find(run_id)
+            return [] if run is None else [other.view() for other in self._lineage(run) if other.new.id != run.root_id]
 
     def items(self, run_id: str, *, after: int = -1, limit: int = 10_000) -> Sequence[tuple[int, str, bytes]]:
         with self._lock:
@@ -323,7 +325,7 @@ class MemoryLedger:
             if partial:
                 rows = [row for place, row in enumerate(rows) if row[0] == place]
             kept = (row for row in rows if row[0] > after and has_status(row[1].outcomes[row[2]], status))
-            return _chunk(((cursor, giver.line(seq)) for cursor, giver, seq in kept), limit)
+            return _chunk(((cursor, giver.line(seq)) for cursor, giver, seq in kept if giver.has_lines), limit)
 
     def results_by_completion(
         self, run_id: str, *, after: int = -1, status: ItemStatus | None = None, limit: int = 5_000
@@ -336,12 +338,15 @@ class MemoryLedger:
 
     def failures(self, run_id: str, *, examples: int = 3, lineage: bool = False) -> Sequence[FailureGroup]:
         with self._lock:
-            groups: dict[str, list[bytes]] = {}
+            groups: dict[str, list[bytes | None]] = {}
             for _, giver, seq in sorted(self._rows(self._visible(run_id), lineage=lineage), key=lambda row: row[0]):
                 slug = giver.outcomes[seq].outcome.problem
                 if slug is not None:
-                    groups.setdefault(slug, []).append(giver.line(seq))
-        found = [FailureGroup(slug, len(lines), lines[:examples]) for slug, lines in groups.items()]
+                    groups.setdefault(slug, []).append(giver.line(seq) if giver.has_lines else None)
+        found = [
+            FailureGroup(slug, len(lines), tuple(line for line in lines if line is not None)[:examples])
+            for slug, lines in groups.items()
+        ]
         return sorted(found, key=lambda group: (-group.count, group.problem))
 
     def failed_items(
@@ -353,13 +358,14 @@ class MemoryLedger:
         after: int = -1,
         limit: int = 10_000,
     ) -> Sequence[tuple[int, str, bytes]]:
-        """Of the whole lineage, with the payload that failed last (a retry may have replaced it)."""
+        """Those the run itself has, with the payload that failed last (a retry may have replaced it)."""
         with self._lock:
-            found = []
-            for cursor, giver, seq in sorted(self._rows(self._visible(run_id), lineage=True), key=lambda row: row[0]):
+            run, found = self._visible(run_id), []
+            own = {run.root_seq(seq) for seq in range(len(run.items))}
+            for cursor, giver, seq in sorted(self._rows(run, lineage=True), key=lambda row: row[0]):
                 item, slug = giver.items[seq], giver.outcomes[seq].outcome.problem
                 is_wanted = (types is None or slug in types) and (custom_ids is None or item.custom_id in custom_ids)
-                if slug is not None and is_wanted and cursor > after:
+                if slug is not None and is_wanted and cursor > after and cursor in own:
                     found.append((cursor, item.custom_id, item.payload))
             return found[:limit]
 
@@ -405,6 +411,14 @@ class MemoryLedger:
         with self._lock:
             self._forget(self._terminal(run_id, "deleted"))
 
+    def references(self, digests: Iterable[str]) -> set[str]:
+        with self._lock:
+            pointers = {item.payload for run in self._runs.values() for item in run.items}
+            pointers |= {
+                kept.outcome.line for run in self._runs.values() if run.has_lines for kept in run.outcomes.values()
+            }
+            return {digest for digest in digests if b"@" + digest.encode() in pointers}
+
     def close(self) -> None:
         """Nothing to close."""
 
@@ -435,6 +449,12 @@ class MemoryLedger:
     def _terminal(self, run_id: str, wanted: str) -> RunRecord:
         return self._in(run_id, wanted, "completed", "failed", "cancelled", "expired")
 
+    def _ending(self, run_id: str, wanted: str) -> RunRecord:
+        run = self._in(run_id, wanted, "cancelling", "finalizing")
+        if run.ending == "completed":
+            raise InvalidTransition(run.state, wanted)
+        return run
+
     def _all_visible(self) -> Sequence[RunRecord]:
         return [run for run in self._runs.values() if run.state != "receiving"]
 
@@ -454,9 +474,9 @@ class MemoryLedger:
         ready = [run for run in self._runs.values() if (not kinds or run.new.kind in kinds) and _has_work(run, now)]
         if not ready:
             return None
-        workspace_id = self._random.choice(sorted({run.new.workspace_id for run in ready}))
+        workspace_id = self._draws.choice(sorted({run.new.workspace_id for run in ready}))
         ready = [run for run in ready if run.new.workspace_id == workspace_id]
-        return self._random.choices(ready, [2.0**run.new.priority for run in ready])[0]
+        return self._draws.choices(ready, [2.0**run.new.priority for run in ready])[0]
 
     def _lease(self, run: RunRecord, request: ClaimRequest) -> Lease:
         now = self._monotonic()
@@ -467,7 +487,7 @@ class MemoryLedger:
         else:
             head = run.take_head(request.max_items, request.max_bytes)
             seqs, lapses = range(head.lo, head.hi), head.lapses
-        fence = f"{self._random.getrandbits(128):032x}"
+        fence = f"{self._draws.getrandbits(128):032x}"
         grant = Grant(fence, request.owner, now + request.ttl_seconds, set(seqs), lapses, attempts)
         run.grants[fence] = grant
         self._by_lease[fence] = run
@@ -502,12 +522,12 @@ class MemoryLedger:
         return [other for other in self._all_visible() if other.root_id == run.root_id]
 
     def _rows(self, run: RunRecord, *, lineage: bool) -> Iterable[Row]:
-        """The run's results, or the newest of each item of its lineage, in no order; without those whose lines are deleted."""
+        """The run's outcomes, or the newest of each item of its lineage, in no order."""
         if not lineage:
-            return [(seq, run, seq) for seq in run.outcomes] if run.has_lines else []
+            return [(seq, run, seq) for seq in run.outcomes]
         newest: dict[int, Row] = {}
         for other in self._lineage(run):
-            for seq in other.outcomes if other.has_lines else ():
+            for seq in other.outcomes:
                 newest[other.root_seq(seq)] = (other.root_seq(seq), other, seq)
         return newest.values()
 
@@ -547,7 +567,7 @@ def _view_lease(run: RunRecord, grant: Grant, seqs: Sequence[int], ttl_seconds: 
         LeasedItem(seq, run.items[seq].custom_id, run.items[seq].payload, attempts.get(seq, 0), run.deaths.get(seq, 0))
         for seq in seqs
     ]
-    alone = grant.lapses >= LAPSES_UNTIL_ALONE or any(item.deaths for item in items)
+    alone = grant.lapses >= LAPSES_UNTIL_ALONE
     return Lease(
         grant.id, new.id, run.no, new.kind, new.mode, new.params, new.request_id, new.public_url, new.deadline,
         pack_items(items), len(items), ttl_seconds, alone,

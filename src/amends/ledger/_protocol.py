@@ -168,15 +168,22 @@ class Ledger(Protocol):
         its retries. An empty chunk means the end. Lines kept as blobs come as ``@sha256`` lines for the caller to fill in.
         """
 
-    def results_by_completion(self, run_id: str, *, after: int = -1, status: ItemStatus | None = None, limit: int = 5_000) -> ResultChunk:
+    def results_by_completion(
+        self, run_id: str, *, after: int = -1, status: ItemStatus | None = None, limit: int = 5_000
+    ) -> ResultChunk:
         """Result lines as they were committed; each line carries its ``cursor``."""
 
     def failures(self, run_id: str, *, examples: int = 3, lineage: bool = False) -> Sequence[FailureGroup]:
         """Errored, canceled and expired items by type of problem, the largest group first."""
 
     def failed_items(
-        self, run_id: str, *, types: frozenset[str] | None = None, custom_ids: frozenset[str] | None = None,
-        after: int = -1, limit: int = 10_000,
+        self,
+        run_id: str,
+        *,
+        types: frozenset[str] | None = None,
+        custom_ids: frozenset[str] | None = None,
+        after: int = -1,
+        limit: int = 10_000,
     ) -> Sequence[tuple[int, str, bytes]]:
         """(origin seq in the root, custom_id, payload) of items whose newest outcome in the lineage is no success."""
 
@@ -197,5 +204,8 @@ class Ledger(Protocol):
 
     def delete_run(self, run_id: str) -> None:
         """Forget the run whole; ``clean`` removes its rows. InvalidTransition unless terminal."""
+
+    def references(self, digests: Iterable[str]) -> set[str]:
+        """Those of the blobs (SHA-256 in hex) that a payload or a result line points to."""
 
     def close(self) -> None: ...

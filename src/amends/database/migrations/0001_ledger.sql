@@ -152,6 +152,16 @@ create table manifest (
   body text not null
 ) strict;
 
+-- Blobs that payloads and lines point to: 'payload' or 'line'.
+create table blob_reference (
+  sha256 text not null,
+  run_no integer not null,
+  what text not null,
+  primary key (sha256, run_no, what)
+) strict, without rowid;
+
+create index blob_reference_by_run on blob_reference (run_no, what);
+
 -- What 'clean' has yet to delete: 'lines' of a run or the whole 'run'. next_key: where it goes on.
 create table garbage (
   run_no integer primary key,

@@ -13,7 +13,7 @@ from itertools import chain
 from amends.database import Transaction, load_queries
 from amends.ledger._types import DuplicateCustomIds, NewItem, NewRun, RunNotFound
 from amends.ledger.sqlite._keys import contiguous, first_key
-from amends.ledger.sqlite._runs import RUNS
+from amends.ledger.sqlite._runs import RUNS, note_references
 
 CREATING = load_queries("amends.ledger.sqlite", "creating.sql")
 
@@ -66,6 +66,7 @@ def append(tx: Transaction, run_id: str, items: Sequence[NewItem]) -> None:
     origins = [(item.origin, total + offset) for offset, item in enumerate(items) if item.origin is not None]
     if origins:
         tx.insert_rows(CREATING.insert_origins, (run_no,), 2, list(chain.from_iterable(origins)))
+    note_references(tx, run_no, "payload", [item.payload for item in items if item.payload[:1] == b"@"])
     tx.execute(CREATING.add_to_total, {"run_no": run_no, "items": len(items)})
 
 

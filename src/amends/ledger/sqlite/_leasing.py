@@ -23,7 +23,7 @@ import apsw
 from amends.database import Transaction, load_queries
 from amends.ledger._types import ClaimRequest, Commit, Lease, Outcome, RunState
 from amends.ledger.sqlite._keys import contiguous, first_key, gaps, key_of, seq_of
-from amends.ledger.sqlite._runs import RUNS
+from amends.ledger.sqlite._runs import RUNS, note_references
 
 LEASING = load_queries("amends.ledger.sqlite", "leasing.sql")
 
@@ -207,6 +207,7 @@ def write_outcomes(tx: Transaction, run_no: int, outcomes: Sequence[Outcome], se
     for lo, hi in contiguous(seqs):
         tx.execute(LEASING.insert_completion, {"run_no": run_no, "start": start, "lo": lo, "hi": hi})
         start += hi - lo + 1
+    note_references(tx, run_no, "line", [outcome.line for outcome in outcomes if outcome.line[:1] == b"@"])
     by_status = Counter(map(itemgetter(1), outcomes))
     tx.execute(
         RUNS.count_outcomes,

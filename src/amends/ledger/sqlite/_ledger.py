@@ -324,6 +324,9 @@ class SqliteLedger:
     def delete_run(self, run_id: str) -> None:
         self._database.write(lambda tx: _runs.delete_run(tx, run_id))
 
+    def references(self, digests: Iterable[str]) -> set[str]:
+        return self._read(lambda tx: _runs.references(tx, digests))
+
     def close(self) -> None:
         """The database belongs to whoever opened it."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 from amends.database import Transaction, load_queries
 from amends.ledger._types import (
@@ -179,10 +179,27 @@ def _clean_rest(tx: Transaction, run_no: int, what: str, limit: int) -> int:
             tx.execute(statement, {"run_no": run_no, "limit": limit})
             if tx.changes:
                 return tx.changes
-        for statement in (RUNS.delete_pending, RUNS.delete_completion, RUNS.delete_manifest, RUNS.delete_run):
+        for statement in (
+            RUNS.delete_references,
+            RUNS.delete_pending,
+            RUNS.delete_completion,
+            RUNS.delete_manifest,
+            RUNS.delete_run,
+        ):
             tx.execute(statement, (run_no,))
+    tx.execute(RUNS.delete_line_references, (run_no,))
     tx.execute(RUNS.drop_garbage, (run_no,))
     return 1
+
+
+def note_references(tx: Transaction, run_no: int, what: Literal["payload", "line"], texts: Iterable[bytes]) -> None:
+    """Remember the blobs that ``@sha256`` payloads or lines point to, so that nobody deletes them."""
+    for text in texts:
+        tx.execute(RUNS.insert_reference, {"sha256": text[1:].decode(), "run_no": run_no, "what": what})
+
+
+def references(tx: Transaction, digests: Iterable[str]) -> set[str]:
+    return {row[0] for row in tx.execute(RUNS.references, (json.dumps(list(digests)),))}
 
 
 def conservation(tx: Transaction, run_id: str) -> Conservation:

@@ -138,6 +138,19 @@ delete from pending where run_no = ?;
 -- name: delete_completion
 delete from completion where run_no = ?;
 
+-- name: delete_line_references
+delete from blob_reference where run_no = ? and what = 'line';
+
+-- name: delete_references
+delete from blob_reference where run_no = ?;
+
+-- name: insert_reference
+insert into blob_reference (sha256, run_no, what) values (:sha256, :run_no, :what) on conflict do nothing;
+
+-- name: references
+-- Which of the hashes something points to.
+select distinct sha256 from blob_reference where sha256 in (select value from json_each(?));
+
 -- name: delete_manifest
 delete from manifest where run_no = ?;
 
