@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from amends import __version__
 
-from ._exits import BAD_USAGE, INTERRUPTED, SUCCEEDED, BadUsage, code_of, line_of
+from ._exits import INTERRUPTED, SUCCEEDED, BadUsage, code_of, line_of
 from ._options import COMMON, Common, EnvironmentTwins
 
 _WORK = Group("Work", sort_key=1)
@@ -397,7 +397,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except CycloptsError as error:
         return _fail(BadUsage(str(error)))
     except KeyboardInterrupt:
-        print("amends: interrupted; the same command goes on where it was", file=sys.stderr)
+        sys.stderr.write("amends: interrupted; the same command goes on where it was\n")
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our stdout has seen enough; Python would complain once more when it flushes at exit.
@@ -411,6 +411,5 @@ def main(tokens: Sequence[str] | None = None) -> int:
 
 
 def _fail(error: Exception) -> int:
-    hint = " (amends --help)" if isinstance(error, BadUsage) and error.__cause__ is None and code_of(error) == BAD_USAGE and "Unknown" in str(error) else ""
-    print(f"amends: {line_of(error)}{hint}", file=sys.stderr)
+    sys.stderr.write(f"amends: {line_of(error)}\n")
     return code_of(error)

@@ -26,10 +26,14 @@ def list_runs(common: Common, *, limit: int, status: str | None) -> None:
         words.table(
             ("run", "status", "model", "created", "items"),
             (
-                (run.id, run.paused_reason and f"paused: {run.paused_reason}" or run.status, run.model, run.created_at, counts_line(counts_of(run)))
+                (run.id, _status(run), run.model, run.created_at, counts_line(counts_of(run)))
                 for run in page.data
             ),
         )
+
+
+def _status(run: Any) -> str:
+    return f"paused: {run.paused_reason}" if run.paused_reason else str(run.status)
 
 
 def results(common: Common, run_id: str, *, output: Path | None, join: bool, is_partial: bool, status: str | None) -> None:
