@@ -60,7 +60,7 @@ def adapter(request: pytest.FixtureRequest, clock: HandClock, tmp_path: Path) ->
     """One ledger of each kind. At the end it has left no thread and no connection behind."""
     before = set(threading.enumerate())
     if request.param == "memory":
-        ledger: Ledger = MemoryLedger(clock=clock.wall, monotonic=clock.monotonic, random=Random(7))
+        ledger: Ledger = MemoryLedger(clock=clock.wall, monotonic=clock.monotonic, draw=Random(7))
         yield ledger
         ledger.close()
     else:
@@ -68,7 +68,7 @@ def adapter(request: pytest.FixtureRequest, clock: HandClock, tmp_path: Path) ->
         from amends.ledger import SqliteLedger
 
         database = Database.open(tmp_path / "amends.db")
-        ledger = SqliteLedger(database, clock=clock.wall, monotonic=clock.monotonic, random=Random(7))
+        ledger = SqliteLedger(database, clock=clock.wall, monotonic=clock.monotonic, draw=Random(7))
         yield ledger
         ledger.close()
         database.close()

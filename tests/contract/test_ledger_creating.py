@@ -246,13 +246,15 @@ def test_settled_items_leave_their_spans(ledger: Ledger) -> None:
     run = create(ledger, 6, validate=True, limit_items=4)
     items = [(seq, custom_id) for seq, custom_id, _ in ledger.items(run.id)]
 
-    ledger.settle(run.id, [_settled(run.id, *items[n]) for n in (1, 5)])
+    ledger.settle(run.id, [_settled(run.id, *items[n]) for n in (1, 3, 4)])
 
     settled = read(ledger, run)
-    assert (settled.counts, settled.held) == (Counts(total=6, errored=2), 1)
+    assert (settled.counts, settled.held) == (Counts(total=6, errored=3), 1)
     ledger.start(run.id)
     assert seqs(claim(ledger)) == [0]
-    assert seqs(claim(ledger)) == [2, 3]
+    assert seqs(claim(ledger)) == [2]
+    ledger.extend(run.id)
+    assert seqs(claim(ledger)) == [5]
 
 
 def _settled(run_id: str, seq: int, custom_id: str) -> Any:
