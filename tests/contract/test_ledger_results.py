@@ -294,7 +294,7 @@ def test_a_merged_stream_goes_on_after_its_cursor(ledger: Ledger, lineage: list[
 
 
 def test_failures_and_failed_items_follow_the_lineage(ledger: Ledger, lineage: list[Run]) -> None:
-    root, first, second = lineage
+    _, first, second = lineage
 
     for run in lineage:
         [group] = ledger.failures(run.id, lineage=True)

@@ -274,11 +274,18 @@ def sweepable(tx: Transaction, run_no: int, limit: int) -> tuple[list[tuple[int,
 
 
 def carve(tx: Transaction, run_no: int, lo: int, hi: int) -> None:
-    """Take lo … hi, which lies in one unleased span, out of it."""
-    row = tx.one(LEASING.pending_spans_with, {"run_no": run_no, "seq": lo})
-    if row is None or row[1] < hi:
-        raise ValueError("the items are in no unleased span")
-    span_lo, span_hi, lapses, is_held = row
+    """Take lo … hi out of the unleased spans they lie in. ValueError: not all of them lie in one."""
+    while lo <= hi:
+        row = tx.one(LEASING.pending_spans_with, {"run_no": run_no, "seq": lo})
+        if row is None:
+            raise ValueError("the items are in no unleased span")
+        end = min(hi, row[1])
+        _carve_span(tx, run_no, row, lo, end)
+        lo = end + 1
+
+
+def _carve_span(tx: Transaction, run_no: int, span: tuple[Any, ...], lo: int, hi: int) -> None:
+    span_lo, span_hi, lapses, is_held = span
     tx.execute(LEASING.drop_span, {"run_no": run_no, "lo": span_lo})
     for left_lo, left_hi in ((span_lo, lo - 1), (hi + 1, span_hi)):
         if left_lo <= left_hi:

@@ -205,7 +205,7 @@ class SqliteLedger:
     def fence(self, run_id: str) -> int:
         def work(tx: Transaction) -> int:
             run = visible(tx, run_id)
-            if run.ending in (None, "completed"):
+            if run.ending in (None, "completed") or run.is_terminal:
                 raise InvalidTransition(run.state, "fenced")
             leases = [row[0] for row in tx.execute(LEASING.leases_of_run, (run.no,))]
             return _leasing.give_back_all(tx, leases, self._now_ms())

@@ -14,7 +14,7 @@ from amends.ledger._lines import line_head
 from amends.ledger._types import FailedAttempt, FailureGroup, ItemRecord, ItemStatus, ResultChunk, Run
 from amends.ledger.sqlite._keys import first_key, gaps, key_of, last_key, seq_of
 from amends.ledger.sqlite._leasing import LEASING
-from amends.ledger.sqlite._runs import RUNS, visible
+from amends.ledger.sqlite._runs import RUNS, run_of, visible
 
 READING = load_queries("amends.ledger.sqlite", "reading.sql")
 
@@ -23,7 +23,7 @@ _EMPTY = ResultChunk(b"", 0, None)
 
 
 class Effective(NamedTuple):
-    """An item's newest outcome in its lineage. key: where the outcome stands."""
+    """An item's newest outcome in its lineage. line: None once it is deleted. key: where the outcome stands."""
 
     status: ItemStatus
     problem: str | None
@@ -38,6 +38,8 @@ def items(tx: Transaction, run: Run, after: int, limit: int) -> Sequence[tuple[i
 
 
 def results(tx: Transaction, run: Run, after: int, status: ItemStatus | None, limit: int, partial: bool) -> ResultChunk:
+    if run.lines_deleted_at is not None:
+        return _EMPTY
     before = first_unfinished(tx, run) if partial else None
     filtered = status is not None and status != "succeeded"
     weigh, read = (
@@ -53,6 +55,8 @@ def results(tx: Transaction, run: Run, after: int, status: ItemStatus | None, li
 
 
 def results_by_completion(tx: Transaction, run: Run, after: int, status: ItemStatus | None, limit: int) -> ResultChunk:
+    if run.lines_deleted_at is not None:
+        return _EMPTY
     parameters = {"run_no": run.no, "after": after, "status": status, "head": line_head(run.id).decode()}
     return _chunk(tx, READING.lines_by_completion_bytes, READING.lines_by_completion, parameters, limit, from_key=False)
 
@@ -91,13 +95,13 @@ def has_children(tx: Transaction, root_id: str) -> bool:
 def effective(tx: Transaction, root_id: str, lo: int, hi: int) -> dict[int, Effective]:
     """The newest outcomes of the root's items lo … hi, by their seq in the root."""
     newest: dict[int, Effective] = {}
-    for run_no, run_id in list(tx.execute(READING.lineage, {"root_id": root_id})):
+    for run_no, run_id, has_lines in list(tx.execute(READING.lineage, {"root_id": root_id})):
         if run_id == root_id:
             rows = tx.execute(READING.root_outcomes, {"lo": key_of(run_no, lo), "hi": key_of(run_no, hi)})
         else:
             rows = tx.execute(READING.child_outcomes, {"run_no": run_no, "lo": lo, "hi": hi})
         for origin, status, problem, line, key in rows:
-            newest[origin] = Effective(status, problem, line, key, run_id)
+            newest[origin] = Effective(status, problem, line if has_lines else None, key, run_id)
     return newest
 
 
@@ -108,26 +112,22 @@ def lineage_results(
     end = first_unfinished(tx, root) if partial else None
     last = (root.counts.total if end is None else end) - 1
     lines: list[bytes] = []
-    size, place = 0, after
+    size, cursor, place = 0, None, after
     while place < last and len(lines) < limit and size < _CHUNK_BYTES:
-        lo, hi = place + 1, min(last, place + min(limit, 1_000))
-        newest = effective(tx, root.id, lo, hi)
-        for seq in sorted(newest):
-            found = newest[seq]
-            place = seq
+        lo, place = place + 1, min(last, place + min(limit, 1_000))
+        for seq, found in sorted(effective(tx, root.id, lo, place).items()):
+            if len(lines) >= limit or size >= _CHUNK_BYTES:
+                break
             if found.line is not None and status in (None, found.status):
                 lines.append(line_head(found.run_id) + found.line + b"\n")
-                size += len(found.line)
-                if len(lines) >= limit or size >= _CHUNK_BYTES:
-                    break
-        else:
-            place = hi
-    return ResultChunk(b"".join(lines), len(lines), place) if lines else _EMPTY
+                size, cursor = size + len(found.line), seq
+    return ResultChunk(b"".join(lines), len(lines), cursor)
 
 
 def failures(tx: Transaction, run: Run, examples: int) -> Sequence[FailureGroup]:
     keys = {"lo": first_key(run.no), "hi": last_key(run.no)}
     head = line_head(run.id)
+    examples = examples if run.lines_deleted_at is None else 0
     return [
         FailureGroup(slug, count, tuple(head + row[0] for row in tx.execute(
             READING.failure_examples, {**keys, "problem": slug, "limit": examples}) if row[0] is not None))
@@ -216,10 +216,9 @@ def _failed_in_lineage(
 def held_by_children(tx: Transaction, run: Run, custom_ids: Iterable[str]) -> Sequence[str]:
     wanted = json.dumps(list(custom_ids))
     held: list[str] = []
-    for row in list(tx.execute(RUNS.children, {"id": run.id})):
-        run_no, state = row[0], row[20]
-        if state in ("validating", "in_progress", "finalizing", "cancelling"):
-            names = tx.execute(READING.held_by_run, {"run_no": run_no, "custom_ids": wanted})
+    for child in [run_of(row) for row in tx.execute(RUNS.children, {"id": run.id})]:
+        if not child.is_terminal:
+            names = tx.execute(READING.held_by_run, {"run_no": child.no, "custom_ids": wanted})
             held += [name[0] for name in names]
     return held
 
@@ -230,7 +229,7 @@ def item(tx: Transaction, run: Run, custom_id: str) -> ItemRecord | None:
         return None
     key, name, payload, input_hash = row
     outcome = tx.one(READING.outcome_of, (key,))
-    line = None if outcome is None or outcome[0] is None else line_head(run.id) + outcome[0]
+    has_line = outcome is not None and outcome[0] is not None and run.lines_deleted_at is None
     return ItemRecord(
         seq=seq_of(key),
         custom_id=name,
@@ -243,7 +242,7 @@ def item(tx: Transaction, run: Run, custom_id: str) -> ItemRecord | None:
             for seq, number, at, body in tx.execute(READING.attempts_of, (key,))
         ),
         deaths=tx.value(READING.deaths_of, (key,)) or 0,
-        line=line,
+        line=line_head(run.id) + outcome[0] if outcome is not None and has_line else None,
         ended_at=None if outcome is None else outcome[1],
     )
 

@@ -104,8 +104,8 @@ order by o.key limit :limit;
 select exists (select 1 from run where root_id = :root_id and parent_id is not null and state <> 'receiving' and deleted = 0);
 
 -- name: lineage
--- The runs of a lineage that show results, oldest first: (no, id).
-select no, id from run where root_id = :root_id and state <> 'receiving' and deleted = 0 order by no;
+-- The runs of a lineage that show results, oldest first: (no, id, whether their lines are there).
+select no, id, lines_deleted_at is null from run where root_id = :root_id and state <> 'receiving' and deleted = 0 order by no;
 
 -- name: origins_of_run
 -- (seq, origin) of a retry.
