@@ -1,0 +1,111 @@
+"""The SDK: ``Client``, ``AsyncClient``, and what they take and return. Exceptions are in ``amends.exceptions``.
+
+Names load when they are first used, so that importing costs little.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._client import AsyncClient, Client
+    from ._context import Clock, GiveUpEvent, ResponseEvent, RetryEvent
+    from ._models import (
+        ApiKeyRecord,
+        BatchPrediction,
+        Conservation,
+        Deleted,
+        DryRun,
+        FailureExample,
+        FailureGroup,
+        Failures,
+        File,
+        ItemAttempt,
+        ItemRecord,
+        Manifest,
+        Me,
+        Record,
+        RequestCounts,
+        Resource,
+        Run,
+    )
+    from ._operations import Replacement, ResultLine, Sample
+    from ._pages import AsyncPage, Page
+    from ._reconciling import Reconciliation
+    from ._settings import NO_KEY
+
+_HOMES = {
+    "_client": ("AsyncClient", "Client"),
+    "_context": ("Clock", "GiveUpEvent", "ResponseEvent", "RetryEvent"),
+    "_models": (
+        "ApiKeyRecord",
+        "BatchPrediction",
+        "Conservation",
+        "Deleted",
+        "DryRun",
+        "FailureExample",
+        "FailureGroup",
+        "Failures",
+        "File",
+        "ItemAttempt",
+        "ItemRecord",
+        "Manifest",
+        "Me",
+        "Record",
+        "RequestCounts",
+        "Resource",
+        "Run",
+    ),
+    "_operations": ("Replacement", "ResultLine", "Sample"),
+    "_pages": ("AsyncPage", "Page"),
+    "_reconciling": ("Reconciliation",),
+    "_settings": ("NO_KEY",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "NO_KEY",
+    "ApiKeyRecord",
+    "AsyncClient",
+    "AsyncPage",
+    "BatchPrediction",
+    "Client",
+    "Clock",
+    "Conservation",
+    "Deleted",
+    "DryRun",
+    "FailureExample",
+    "FailureGroup",
+    "Failures",
+    "File",
+    "GiveUpEvent",
+    "ItemAttempt",
+    "ItemRecord",
+    "Manifest",
+    "Me",
+    "Page",
+    "Reconciliation",
+    "Record",
+    "Replacement",
+    "RequestCounts",
+    "Resource",
+    "ResponseEvent",
+    "ResultLine",
+    "RetryEvent",
+    "Run",
+    "Sample",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,297 @@
+"""``Client`` and ``AsyncClient``: the same methods, the async ones awaited.
+
+Importing this is cheap on purpose: the HTTP library comes with the first client, Pydantic with the first resource used.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, Unpack
+
+from amends.resilience import Draw
+
+from ._context import (
+    Clock,
+    Context,
+    GiveUpEvent,
+    Hooks,
+    Policy,
+    ReadOptions,
+    ResponseEvent,
+    RetryEvent,
+    SystemClock,
+    new_idempotency_key,
+)
+from ._settings import ApiKey, resolve_api_key, resolve_base_url
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from ._api_keys import ApiKeys, AsyncApiKeys
+    from ._batch_predictions import AsyncBatchPredictions, BatchPredictions
+    from ._files import AsyncFiles, Files
+    from ._models import Me
+    from ._runs import AsyncRuns, Runs
+
+
+class _NotGiven:
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+NOT_GIVEN: Final = _NotGiven()
+Seconds = float | None | _NotGiven
+S = TypeVar("S", bound="_Settings")
+
+
+class _Settings:
+    """What both clients are made of but their loops."""
+
+    _context: Context
+
+    def _configure(
+        self,
+        api_key: ApiKey,
+        base_url: str | None,
+        policy: Policy,
+        hooks: Hooks,
+        clock: Clock | None,
+        draw: Draw,
+        new_key: Callable[[], str],
+    ) -> None:
+        self._context = Context(
+            base_url=resolve_base_url(base_url, os.environ),
+            api_key=resolve_api_key(api_key, os.environ),
+            policy=policy,
+            clock=SystemClock() if clock is None else clock,
+            draw=draw,
+            new_key=new_key,
+            hooks=hooks,
+        )
+
+    def _with_policy(self: S, timeout: Seconds, deadline: Seconds, max_retries: int | _NotGiven) -> S:
+        policy, context = self._context.policy, self._context
+        changed = Policy(
+            policy.timeout_seconds if isinstance(timeout, _NotGiven) else timeout,
+            policy.deadline_seconds if isinstance(deadline, _NotGiven) else deadline,
+            policy.max_retries if isinstance(max_retries, _NotGiven) else max_retries,
+        )
+        copy = object.__new__(type(self))
+        # Resources made so far hold the old policy.
+        copy.__dict__ = {name: value for name, value in self.__dict__.items() if name.startswith("_")}
+        copy.__dict__["_owns_pool"] = False
+        copy._context = Context(
+            context.base_url, context.api_key, changed, context.clock, context.draw, context.new_key, context.hooks
+        )
+        return copy
+
+    @property
+    def base_url(self) -> str:
+        """Where it sends its requests."""
+        return self._context.base_url
+
+    def __repr__(self) -> str:
+        key = "NO_KEY" if self._context.api_key is None else repr(self._context.api_key)
+        policy = self._context.policy
+        return (
+            f"{type(self).__name__}(api_key={key}, base_url={self.base_url!r}, timeout={policy.timeout_seconds!r}, "
+            f"deadline={policy.deadline_seconds!r}, max_retries={policy.max_retries!r})"
+        )
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"{type(self).__name__} holds a key and open connections, so it does not pickle: make one in each process"
+        )
+
+
+class Client(_Settings):
+    """The SDK for threads. One client serves any number of them.
+
+    api_key: None takes ``AMENDS_API_KEY``; ``NO_KEY`` sends none, for an owner's local socket. base_url: None takes
+    ``AMENDS_BASE_URL``, else this machine's port 8080. timeout: seconds for one try (in a bulk transfer, for each
+    silence); deadline: seconds for a whole call with its waits; None is no bound. max_retries: tries after the first.
+    http_client: sends the requests, and stays open for whoever made it; None makes one, which ``close`` closes.
+    on_retry, on_give_up, on_response: told what happens; one that raises is logged and changes nothing. clock, draw,
+    new_key: where time, randomness and idempotency keys come from.
+
+    Raises ConfigurationError where the key is missing or the base URL malformed.
+    """
+
+    def __init__(
+        self,
+        api_key: ApiKey = None,
+        base_url: str | None = None,
+        *,
+        timeout: float | None = 30.0,
+        deadline: float | None = None,
+        max_retries: int = 3,
+        http_client: httpx2.Client | None = None,
+        on_retry: Callable[[RetryEvent], object] | None = None,
+        on_give_up: Callable[[GiveUpEvent], object] | None = None,
+        on_response: Callable[[ResponseEvent], object] | None = None,
+        clock: Clock | None = None,
+        draw: Draw = random.random,
+        new_key: Callable[[], str] = new_idempotency_key,
+    ) -> None:
+        policy = Policy(timeout, deadline, max_retries)
+        self._configure(api_key, base_url, policy, Hooks(on_retry, on_give_up, on_response), clock, draw, new_key)
+        import httpx2
+
+        from ._loops import SyncLoop
+
+        self._owns_pool = http_client is None
+        self._loop = SyncLoop(httpx2.Client() if http_client is None else http_client, self._context.clock)
+
+    @cached_property
+    def files(self) -> Files:
+        """Stored files."""
+        from ._files import Files
+
+        return Files(self._loop, self._context)
+
+    @cached_property
+    def batch_predictions(self) -> BatchPredictions:
+        """A model asked about each of any number of items."""
+        from ._batch_predictions import BatchPredictions
+
+        return BatchPredictions(self._loop, self._context)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Durable bulk work of any kind."""
+        from ._runs import Runs
+
+        return Runs(self._loop, self._context)
+
+    @cached_property
+    def api_keys(self) -> ApiKeys:
+        """Who may call."""
+        from ._api_keys import ApiKeys
+
+        return ApiKeys(self._loop, self._context)
+
+    def me(self, **options: Unpack[ReadOptions]) -> Me:
+        """Return who the credential is: user, role, workspace, mode."""
+        from ._models import Me
+        from ._operations import fetch
+
+        return self._loop.run(fetch(self._context, Me, options, "GET", "/v1/me"))
+
+    def with_options(
+        self,
+        *,
+        timeout: Seconds = NOT_GIVEN,
+        deadline: Seconds = NOT_GIVEN,
+        max_retries: int | _NotGiven = NOT_GIVEN,
+    ) -> Client:
+        """Return a copy that differs in these. It shares the connections, which closing the copy leaves open."""
+        return self._with_policy(timeout, deadline, max_retries)
+
+    def close(self) -> None:
+        """Close the connections, if this client made them."""
+        if self._owns_pool:
+            self._loop.http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> Literal[False]:
+        self.close()
+        return False
+
+
+class AsyncClient(_Settings):
+    """The SDK for asyncio: ``Client`` with awaited methods; its parameters are the same.
+
+    http_client: an ``httpx2.AsyncClient``. Hooks are plain callables here, too.
+    """
+
+    def __init__(
+        self,
+        api_key: ApiKey = None,
+        base_url: str | None = None,
+        *,
+        timeout: float | None = 30.0,
+        deadline: float | None = None,
+        max_retries: int = 3,
+        http_client: httpx2.AsyncClient | None = None,
+        on_retry: Callable[[RetryEvent], object] | None = None,
+        on_give_up: Callable[[GiveUpEvent], object] | None = None,
+        on_response: Callable[[ResponseEvent], object] | None = None,
+        clock: Clock | None = None,
+        draw: Draw = random.random,
+        new_key: Callable[[], str] = new_idempotency_key,
+    ) -> None:
+        policy = Policy(timeout, deadline, max_retries)
+        self._configure(api_key, base_url, policy, Hooks(on_retry, on_give_up, on_response), clock, draw, new_key)
+        import httpx2
+
+        from ._loops import AsyncLoop
+
+        self._owns_pool = http_client is None
+        self._loop = AsyncLoop(httpx2.AsyncClient() if http_client is None else http_client, self._context.clock)
+
+    @cached_property
+    def files(self) -> AsyncFiles:
+        """Stored files."""
+        from ._files import AsyncFiles
+
+        return AsyncFiles(self._loop, self._context)
+
+    @cached_property
+    def batch_predictions(self) -> AsyncBatchPredictions:
+        """A model asked about each of any number of items."""
+        from ._batch_predictions import AsyncBatchPredictions
+
+        return AsyncBatchPredictions(self._loop, self._context)
+
+    @cached_property
+    def runs(self) -> AsyncRuns:
+        """Durable bulk work of any kind."""
+        from ._runs import AsyncRuns
+
+        return AsyncRuns(self._loop, self._context)
+
+    @cached_property
+    def api_keys(self) -> AsyncApiKeys:
+        """Who may call."""
+        from ._api_keys import AsyncApiKeys
+
+        return AsyncApiKeys(self._loop, self._context)
+
+    async def me(self, **options: Unpack[ReadOptions]) -> Me:
+        """Return who the credential is: user, role, workspace, mode."""
+        from ._models import Me
+        from ._operations import fetch
+
+        return await self._loop.run(fetch(self._context, Me, options, "GET", "/v1/me"))
+
+    def with_options(
+        self,
+        *,
+        timeout: Seconds = NOT_GIVEN,
+        deadline: Seconds = NOT_GIVEN,
+        max_retries: int | _NotGiven = NOT_GIVEN,
+    ) -> AsyncClient:
+        """Return a copy that differs in these. It shares the connections, which closing the copy leaves open."""
+        return self._with_policy(timeout, deadline, max_retries)
+
+    async def aclose(self) -> None:
+        """Close the connections, if this client made them."""
+        if self._owns_pool:
+            await self._loop.http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> Literal[False]:
+        await self.aclose()
+        return False
