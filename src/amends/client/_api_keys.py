@@ -19,9 +19,15 @@ _ROOT = "/v1/api-keys"
 
 
 def _create(
-    context: Context, role: Role, name: str | None, user: str | None, mode: Mode | None, options: WriteOptions
+    context: Context,
+    role: Role,
+    name: str | None,
+    user: str | None,
+    workspace: str | None,
+    mode: Mode | None,
+    options: WriteOptions,
 ) -> Flow[ApiKeyRecord]:
-    body = JsonBody(given(role=role, name=name, user=user, mode=mode))
+    body = JsonBody(given(role=role, name=name, user=user, workspace=workspace, mode=mode))
     return fetch(context, ApiKeyRecord, options, "POST", _ROOT, body=body)
 
 
@@ -42,11 +48,15 @@ class ApiKeys:
         role: Role = "member",
         name: str | None = None,
         user: str | None = None,
+        workspace: str | None = None,
         mode: Mode | None = None,
         **options: Unpack[WriteOptions],
     ) -> ApiKeyRecord:
-        """Make a key; its ``key`` is the secret, shown only here. user: whose, None for a principal of its own."""
-        return self._loop.run(_create(self._context, role, name, user, mode, options))
+        """Make a key; its ``key`` is the secret, shown only here.
+
+        user: whose, None for a principal of its own. workspace: by name, made if new; over the owner's local socket only.
+        """
+        return self._loop.run(_create(self._context, role, name, user, workspace, mode, options))
 
     def list(
         self, *, limit: int | None = None, after: str | None = None, **options: Unpack[ReadOptions]
@@ -74,11 +84,15 @@ class AsyncApiKeys:
         role: Role = "member",
         name: str | None = None,
         user: str | None = None,
+        workspace: str | None = None,
         mode: Mode | None = None,
         **options: Unpack[WriteOptions],
     ) -> ApiKeyRecord:
-        """Make a key; its ``key`` is the secret, shown only here. user: whose, None for a principal of its own."""
-        return await self._loop.run(_create(self._context, role, name, user, mode, options))
+        """Make a key; its ``key`` is the secret, shown only here.
+
+        user: whose, None for a principal of its own. workspace: by name, made if new; over the owner's local socket only.
+        """
+        return await self._loop.run(_create(self._context, role, name, user, workspace, mode, options))
 
     async def list(
         self, *, limit: int | None = None, after: str | None = None, **options: Unpack[ReadOptions]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
-from typing import Any, Literal, Unpack, cast
+from pathlib import Path
+from typing import Any, Final, Literal, Unpack, cast
 
 from ._context import Context, ReadOptions
+from ._files import replacing
+from ._flow import Flow
 from ._loops import AsyncLoop, SyncLoop
 from ._models import BatchPrediction, DryRun, ItemRecord, Manifest
 from ._operations import (
@@ -21,9 +25,27 @@ from ._operations import (
 )
 from ._reconciling import Reconciliation
 from ._runs import AsyncRunMethods, RunMethods
+from ._streams import download
 
 Status = Literal["succeeded", "errored", "canceled", "expired"]
 Order = Literal["submission", "completion"]
+Format = Literal["jsonl", "csv", "parquet"]
+
+_MEDIA_TYPES: Final[Mapping[Format, str]] = {
+    "jsonl": "application/x-ndjson",
+    "csv": "text/csv",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+
+def _download(
+    context: Context, path: str, query: ResultQuery, to: str | os.PathLike[str], kind: Format, options: ReadOptions
+) -> Flow[Path]:
+    call = query.call(path)
+    target = Path(to)
+    with replacing(target) as file:
+        yield from download(context, call.path, file, options, query=call.query, accept=_MEDIA_TYPES[kind])
+    return target
 
 
 class BatchPredictions(RunMethods[BatchPrediction]):
@@ -89,6 +111,25 @@ class BatchPredictions(RunMethods[BatchPrediction]):
         query = ResultQuery(partial, order, status, lineage)
         stream = results(self._runs.context, self._runs.path(id), query, after, options)
         return cast("Iterator[ResultLine]", self._loop.iterate(stream))
+
+    def download(
+        self,
+        id: str,
+        to: str | os.PathLike[str],
+        *,
+        format: Format = "jsonl",
+        partial: bool = False,
+        status: Status | None = None,
+        lineage: bool = False,
+        **options: Unpack[ReadOptions],
+    ) -> Path:
+        """Write the result lines to a file as the server sends them; return its path. It appears only once it is whole.
+
+        format: of the file, whatever its name. The rest as in ``results``.
+        """
+        query = ResultQuery(partial, "submission", status, lineage)
+        flow = _download(self._runs.context, self._runs.path(id), query, to, format, options)
+        return self._loop.run(flow)
 
     def item(self, id: str, custom_id: str, **options: Unpack[ReadOptions]) -> ItemRecord:
         """Return the whole record of one item: input hash, failed attempts, outcome."""
@@ -178,6 +219,25 @@ class AsyncBatchPredictions(AsyncRunMethods[BatchPrediction]):
         query = ResultQuery(partial, order, status, lineage)
         stream = results(self._runs.context, self._runs.path(id), query, after, options)
         return cast("AsyncIterator[ResultLine]", self._loop.iterate(stream))
+
+    async def download(
+        self,
+        id: str,
+        to: str | os.PathLike[str],
+        *,
+        format: Format = "jsonl",
+        partial: bool = False,
+        status: Status | None = None,
+        lineage: bool = False,
+        **options: Unpack[ReadOptions],
+    ) -> Path:
+        """Write the result lines to a file as the server sends them; return its path. It appears only once it is whole.
+
+        format: of the file, whatever its name. The rest as in ``results``.
+        """
+        query = ResultQuery(partial, "submission", status, lineage)
+        flow = _download(self._runs.context, self._runs.path(id), query, to, format, options)
+        return await self._loop.run(flow)
 
     async def item(self, id: str, custom_id: str, **options: Unpack[ReadOptions]) -> ItemRecord:
         """Return the whole record of one item: input hash, failed attempts, outcome."""

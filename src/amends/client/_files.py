@@ -45,13 +45,13 @@ def _download(context: Context, id: str, to: str | os.PathLike[str] | None, opti
         yield from download(context, path, memory, options)
         return memory.getvalue()
     target = Path(to)
-    with _replacing(target) as file:
+    with replacing(target) as file:
         yield from download(context, path, file, options)
     return target
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
+def replacing(target: Path) -> Iterator[BinaryIO]:
     """A file that takes ``target``'s place once it is whole; until then that stands as it was."""
     part = target.with_name(f".{target.name[:100]}.{token_hex(8)}.part")
     try:

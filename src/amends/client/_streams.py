@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Literal, Protocol
 
 from amends.resilience import backoff
@@ -110,7 +110,15 @@ class Sink(Protocol):
     def truncate(self, size: int, /) -> object: ...
 
 
-def download(context: Context, path: str, sink: Sink, options: ReadOptions) -> Flow[int]:
+def download(
+    context: Context,
+    path: str,
+    sink: Sink,
+    options: ReadOptions,
+    *,
+    query: Mapping[str, Any] | None = None,
+    accept: str = "*/*",
+) -> Flow[int]:
     """Write the content at ``path`` to ``sink``; return its size in bytes. Goes on by range where the bytes are the same.
 
     Raises NetworkError once the connection broke more than ``max_retries`` times without a byte in between.
@@ -118,10 +126,10 @@ def download(context: Context, path: str, sink: Sink, options: ReadOptions) -> F
     done, broken, left = 0, 0, within(context, options)
     etag: str | None = None
     while True:
-        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        headers = {"Accept": accept, "Accept-Encoding": "identity"}
         if done and etag:
             headers.update({"Range": f"bytes={done}-", "If-Range": etag})
-        call = Call("GET", path, headers=headers, is_bulk=True, is_streamed=True)
+        call = Call("GET", path, query or {}, headers=headers, is_bulk=True, is_streamed=True)
         answer = yield from exchange(context, call, left())
         if answer.status != 206:
             done = 0
