@@ -79,7 +79,9 @@ def _within(error: BaseException | None) -> ProblemError | None:
 
 
 def _of_status(error: HTTPException) -> Problem:
-    slug = _SLUG_OF_STATUS.get(error.status_code, "malformed_request" if error.status_code < 500 else "internal_server_error")
+    slug = _SLUG_OF_STATUS.get(
+        error.status_code, "malformed_request" if error.status_code < 500 else "internal_server_error"
+    )
     if slug == "method_not_allowed":
         allow = (error.headers or {}).get("Allow", "")
         return problem(slug, allow=[method.strip() for method in allow.split(",") if method.strip()])
@@ -91,7 +93,10 @@ def _of_validation(errors: Iterable[Mapping[str, Any]]) -> Problem:
     for fault in faults:
         if fault["type"] == "json_invalid":
             position = fault["loc"][-1] if isinstance(fault["loc"][-1], int) else 0
-            return problem("malformed_request", f"The body is not JSON: {fault.get('ctx', {}).get('error', 'unreadable')} at character {position}")
+            return problem(
+                "malformed_request",
+                f"The body is not JSON: {fault.get('ctx', {}).get('error', 'unreadable')} at character {position}",
+            )
     return validation_failed([_field_error(fault) for fault in faults])
 
 
@@ -124,7 +129,7 @@ def dialect_for(path: str, accept: str | None) -> Dialect:
             for parameter in parameters:
                 name, _, value = parameter.partition("=")
                 if name.strip().lower() == "dialect" and (wanted := value.strip().strip('"').lower()) in DIALECTS:
-                    return cast(Dialect, wanted)
+                    return cast("Dialect", wanted)
     for prefix, dialect in _DIALECT_OF_PREFIX:
         if path == prefix or path.startswith(prefix + "/"):
             return dialect
@@ -135,7 +140,9 @@ def problem_response(what: Problem, scope: Scope, public_url: str) -> Response:
     """The response to a request that ended in ``what``."""
     path = scope.get("path", "/")
     accept = next((value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"accept"), None)
-    whole = what.replace(instance=what.instance or path, request_id=scope.get("state", {}).get("request_id") or what.request_id)
+    whole = what.replace(
+        instance=what.instance or path, request_id=scope.get("state", {}).get("request_id") or what.request_id
+    )
     media_type, body = render(whole, dialect_for(path, accept), public_url)
     extra = headers(whole)
     if whole.status == 413:
@@ -185,10 +192,3 @@ def _note(what: Problem, error: Exception, scope: MutableMapping[str, Any], has_
         log.error("request_crashed", **fields, exc_info=error, response_started=has_started)
     elif what.status >= 500 or has_started:
         log.warning("request_failed", **fields, detail=what.detail, response_started=has_started)
-
-
-async def pass_on(request: Any, error: Exception) -> Response:
-    """The framework's handler for every exception it would answer itself: leave it to ErrorHandling."""
-    raise error
-
-

@@ -102,7 +102,10 @@ _FORM: Final = {
 }
 _CONTENT: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The bytes", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
-    206: {"description": "The part asked for by Range", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
+    206: {
+        "description": "The part asked for by Range",
+        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+    },
     304: {"description": "The same as the If-None-Match names"},
 }
 
@@ -131,7 +134,7 @@ def list_files(
     hub: Hub, who: Who, limit: Limit = 20, after: After = None, purpose: Annotated[Purpose | None, Query()] = None
 ) -> Page[FileObject]:
     found = hub.store.files.find(who.workspace_id, limit=limit + 1, after=after, purpose=purpose)
-    return page([_wire(file) for file in found], limit, found[: limit][-1].id if found else None)
+    return page([_wire(file) for file in found], limit, found[:limit][-1].id if found else None)
 
 
 @router.get("/{file_id}", summary="One file")
@@ -221,7 +224,9 @@ def _upload(form: Form) -> Upload:
     try:
         upload = TypeAdapter(Upload).validate_python({**fields, "filename": form.filename})
     except ValidationError as error:
-        faults += [FieldError.at(("body", *row["loc"]), row["msg"], row["type"]) for row in error.errors(include_url=False)]
+        faults += [
+            FieldError.at(("body", *row["loc"]), row["msg"], row["type"]) for row in error.errors(include_url=False)
+        ]
     if faults:
         raise ProblemError(validation_failed(faults))
     return upload

@@ -25,8 +25,7 @@ from starlette.responses import Response
 from amends.database import Database, Transaction
 from amends.problems import ProblemError, idempotency_conflict, idempotency_in_progress, problem
 from amends.server.services import caller, services
-from amends.store import Claim, IdempotencyKeys
-from amends.store._idempotency import Scope
+from amends.store import Claim, IdempotencyKeys, Scope
 
 _RETRY_SECONDS = 1.0
 
@@ -43,11 +42,18 @@ class Idempotency:
 class Guard:
     """One request under a key.
 
-    replay: the answer to give instead of doing the work, None where the work is to be done. is_known: the key has been answered,
+    key: None for a request without one. replay: the answer to give instead of doing the work, None where the work is to be done. is_known: the key has been answered,
     but a streamed body must be read to the end before it is clear that it is the same; see ``settle``.
     """
 
-    def __init__(self, service: Idempotency | None = None, scope: Scope | None = None, digest: bytes | None = None) -> None:
+    def __init__(
+        self,
+        service: Idempotency | None = None,
+        scope: Scope | None = None,
+        digest: bytes | None = None,
+        key: str | None = None,
+    ) -> None:
+        self.key = key
         self._service = service
         self._scope = scope
         self._digest = digest
@@ -92,10 +98,19 @@ class Guard:
             raise RuntimeError("the digest of a streamed body is settled before its answer is stored")
         if not self._is_claimed:
             self.claim(tx)
-        stored = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        stored = (
+            body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        )
         whole = {"content-type": "application/json", **{name.lower(): value for name, value in (headers or {}).items()}}
         self._service.keys.answer(
-            tx, self._scope, self._holder, digest=self._digest, status=status, headers=whole, body=stored, resource_id=resource_id
+            tx,
+            self._scope,
+            self._holder,
+            digest=self._digest,
+            status=status,
+            headers=whole,
+            body=stored,
+            resource_id=resource_id,
         )
         self._is_stored = True
 
@@ -139,7 +154,7 @@ async def idempotent(request: Request, digest: bytes | None) -> AsyncIterator[Gu
         raise ProblemError(idempotency_in_progress(_RETRY_SECONDS))
     service.held.add(scope.digest)
     try:
-        guard = Guard(service, scope, digest)
+        guard = Guard(service, scope, digest, key)
         await guard._enter(service, scope)
         try:
             yield guard

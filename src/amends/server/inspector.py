@@ -21,7 +21,14 @@ log = structlog.get_logger("amends.server")
 
 UNKNOWN: Final = "application/octet-stream"
 _TEXT_APPLICATIONS: Final = frozenset(
-    {"application/json", "application/xml", "application/x-ndjson", "application/jsonl", "application/yaml", "application/toml"}
+    {
+        "application/json",
+        "application/xml",
+        "application/x-ndjson",
+        "application/jsonl",
+        "application/yaml",
+        "application/toml",
+    }
 )
 # The platform's tables differ; these are the kinds that processors tell apart.
 _OWN_TYPES: Final = {".md": "text/markdown", ".markdown": "text/markdown", ".jsonl": "application/x-ndjson",
@@ -57,7 +64,9 @@ def _is_specific(kind: str) -> bool:
 
 
 def _is_text(kind: str) -> bool:
-    return _is_specific(kind) and (kind.startswith("text/") or kind in _TEXT_APPLICATIONS or kind.endswith(("+xml", "+json")))
+    return _is_specific(kind) and (
+        kind.startswith("text/") or kind in _TEXT_APPLICATIONS or kind.endswith(("+xml", "+json"))
+    )
 
 
 class Inspector:
@@ -84,19 +93,23 @@ class Inspector:
         known: dict[str, Any] = {}
         try:
             child = self._child = self._child or self._start()
-            assert child.stdin and child.stdout  # noqa: S101 both are pipes
+            assert child.stdin and child.stdout
             child.stdin.write(json.dumps({"path": str(path)}).encode() + b"\n")
             child.stdin.flush()
             while "pages" not in known:
                 known |= json.loads(_read_line(child.stdout, end))
         except (BrokenPipeError, EOFError, TimeoutError) as error:
-            log.warning("inspection_failed", blob=path.parent.name + path.name, known=known, reason=type(error).__name__)
+            log.warning(
+                "inspection_failed", blob=path.parent.name + path.name, known=known, reason=type(error).__name__
+            )
             self._end()
         return Inspection(**known)
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "amends.server._inspection"]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+        )
 
     def _end(self) -> None:
         if self._child:

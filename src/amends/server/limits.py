@@ -40,7 +40,9 @@ class Limits:
         size += sum(len(name) + len(value) for name, value in scope["headers"])
         if size > self.limits.header_bytes:
             raise ProblemError(
-                problem("malformed_request", f"Path, query and headers together exceed {self.limits.header_bytes} bytes.")
+                problem(
+                    "malformed_request", f"Path, query and headers together exceed {self.limits.header_bytes} bytes."
+                )
             )
 
     async def _read(self, scope: Scope, receive: Receive) -> Receive:
@@ -67,9 +69,15 @@ class Limits:
         if body.count(b"[") + body.count(b"{") <= self.limits.nesting:
             return
         inline = len(body) <= _INLINE_BYTES
-        deep = is_deeper(body, self.limits.nesting) if inline else await asyncio.to_thread(is_deeper, body, self.limits.nesting)
+        deep = (
+            is_deeper(body, self.limits.nesting)
+            if inline
+            else await asyncio.to_thread(is_deeper, body, self.limits.nesting)
+        )
         if deep:
-            raise ProblemError(problem("malformed_request", f"The body is nested deeper than {self.limits.nesting} levels."))
+            raise ProblemError(
+                problem("malformed_request", f"The body is nested deeper than {self.limits.nesting} levels.")
+            )
 
 
 def too_large(limit: int, what: str) -> ProblemError:

@@ -125,7 +125,9 @@ class FormReader:
         elif part.name in self._fields:
             raise _invalid(part.name, f"The field {part.name} stands twice", "value_error")
         elif len(self._fields) >= self._limits.multipart_fields:
-            raise ProblemError(problem("malformed_request", f"The form has more than {self._limits.multipart_fields} fields."))
+            raise ProblemError(
+                problem("malformed_request", f"The form has more than {self._limits.multipart_fields} fields.")
+            )
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._part is self._file:
@@ -141,8 +143,6 @@ class FormReader:
 
     def _end(self) -> None:
         self._is_complete = True
-
-
 
 
 def _boundary(request: Request) -> bytes:

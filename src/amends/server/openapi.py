@@ -88,7 +88,10 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
     for status, answer in problems(*_usual(path, method, operation)).items():
         _merge(responses, str(status), answer)
     for answer in responses.values():
-        answer.setdefault("headers", {})["X-Request-Id"] = {"schema": {"type": "string"}, "description": "Names the request in the log."}
+        answer.setdefault("headers", {})["X-Request-Id"] = {
+            "schema": {"type": "string"},
+            "description": "Names the request in the log.",
+        }
     if path.startswith("/v1"):
         operation["security"] = [{"bearer": []}, {"key": []}]
         if method in _MUTATING:
@@ -131,7 +134,16 @@ _REMEDY: Final = {
     "required": ["action", "retryable", "retry_after", "fault", "safe_new_key", "billed", "hint"],
     "properties": {
         "action": {
-            "enum": ["fix_input", "retry", "wait", "top_up", "reauthenticate", "ask_for_access", "contact_operator", "none"]
+            "enum": [
+                "fix_input",
+                "retry",
+                "wait",
+                "top_up",
+                "reauthenticate",
+                "ask_for_access",
+                "contact_operator",
+                "none",
+            ]
         },
         "retryable": {"type": "boolean"},
         "retry_after": {"type": ["number", "null"], "description": "Seconds."},

@@ -20,7 +20,9 @@ class Page(BaseModel, Generic[T]):
     object: Literal["list"] = "list"
     data: Sequence[T]
     has_more: bool
-    next_cursor: Annotated[str | None, Field(description="What to pass as `after` for the next page; null on the last.")]
+    next_cursor: Annotated[
+        str | None, Field(description="What to pass as `after` for the next page; null on the last.")
+    ]
 
 
 def page(rows: Sequence[T], limit: int, last_id: str | None) -> Page[T]:

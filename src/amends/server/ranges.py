@@ -56,7 +56,9 @@ def blob_response(request: Request, blobs: LocalBlobs, sha256: str, size: int, h
     try:
         span = requested_span(request.headers.get("range") if wants_part else None, size)
     except ValueError:
-        what = problem("range_not_satisfiable", f"The file has {size} bytes; the range lies beyond its end.", bytes=size)
+        what = problem(
+            "range_not_satisfiable", f"The file has {size} bytes; the range lies beyond its end.", bytes=size
+        )
         refused = problem_response(what, request.scope, services(request).public_url)
         refused.headers["Content-Range"] = f"bytes */{size}"
         return refused

@@ -49,7 +49,11 @@ class RequestContext:
                 route = getattr(scope.get("route"), "path", "other")
                 self.metrics.request(scope["method"], route, status, seconds)
                 log.debug(
-                    "request", method=scope["method"], path=scope["path"], status=status, milliseconds=round(seconds * 1000, 1)
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=status,
+                    milliseconds=round(seconds * 1000, 1),
                 )
 
 

@@ -113,7 +113,9 @@ class Settings:
             value = getattr(getattr(self, group), key)
             meta = _field(group, key).metadata
             shown = "********" if meta["is_secret"] and value is not None else value
-            yield Described(name, shown, getattr(getattr(plain, group), key), self.sources.get(name, "default"), meta["doc"])
+            yield Described(
+                name, shown, getattr(getattr(plain, group), key), self.sources.get(name, "default"), meta["doc"]
+            )
 
     def with_flags(self, **flags: Any) -> Settings:
         """These settings with some named ``port`` or ``limits.nesting`` (dots as double underscores) changed; None changes nothing."""
@@ -140,7 +142,9 @@ def load_settings(
             taken[name] = (variables[variable], variable)
     taken |= {name: (value, "flag") for name, value in (flags or {}).items() if value is not None}
     data = Path(taken["data"][0]) if "data" in taken else ServerSettings().data
-    file = _config_file(config or (Path(variables["AMENDS_CONFIG"]) if variables.get("AMENDS_CONFIG") else None), cwd, data)
+    file = _config_file(
+        config or (Path(variables["AMENDS_CONFIG"]) if variables.get("AMENDS_CONFIG") else None), cwd, data
+    )
     from_file = {name: (value, str(file)) for name, value in _read(file)} if file else {}
     return _apply(Settings(), from_file | taken)
 
@@ -210,7 +214,9 @@ def _fit(value: Any, kind: Any) -> Any:
             raise ValueError(f"must be one of {', '.join(options)}")
         return value
     if type(None) in options:
-        return None if value in (None, "") else _fit(value, next(option for option in options if option is not type(None)))
+        return (
+            None if value in (None, "") else _fit(value, next(option for option in options if option is not type(None)))
+        )
     if get_origin(kind) is not None:
         if not isinstance(value, Mapping) or not all(isinstance(part, str) for part in value.values()):
             raise ValueError("must be a table of strings")
@@ -220,7 +226,17 @@ def _fit(value: Any, kind: Any) -> Any:
 
 def _fit_plain(value: Any, kind: Any) -> Any:
     if kind is bool:
-        words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False, "": False}
+        words = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+            "": False,
+        }
         if isinstance(value, bool):
             return value
         if str(value).lower() not in words:

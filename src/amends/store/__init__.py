@@ -1,8 +1,8 @@
 """The rest of the database: workspaces and users, keys, files, idempotency keys."""
 
 from amends.store._files import FileRecord, FileRef, Files
-from amends.store._idempotency import Claim, Fenced, IdempotencyKeys
-from amends.store._keys import IssuedKey, Key, Keys, Mode, Role
+from amends.store._idempotency import Claim, Fenced, IdempotencyKeys, Scope
+from amends.store._keys import IssuedKey, Key, Keys, Mode, Role, make_secret
 from amends.store._store import Store
 from amends.store._workspaces import User, Workspace, Workspaces
 
@@ -18,8 +18,10 @@ __all__ = [
     "Keys",
     "Mode",
     "Role",
+    "Scope",
     "Store",
     "User",
     "Workspace",
     "Workspaces",
+    "make_secret",
 ]

@@ -66,7 +66,12 @@ class IdempotencyKeys:
     """The claims of all workspaces. keep_seconds: how long an answer is kept that created nothing."""
 
     def __init__(
-        self, database: Database, *, now: Callable[[], float], keep_seconds: float = KEEP_SECONDS, process: str | None = None
+        self,
+        database: Database,
+        *,
+        now: Callable[[], float],
+        keep_seconds: float = KEEP_SECONDS,
+        process: str | None = None,
     ) -> None:
         self._database = database
         self._now = now
@@ -91,7 +96,13 @@ class IdempotencyKeys:
         return found
 
     def take(
-        self, tx: Transaction, scope: Scope, holder: str, *, digest: bytes | None = None, lease_seconds: float = LEASE_SECONDS
+        self,
+        tx: Transaction,
+        scope: Scope,
+        holder: str,
+        *,
+        digest: bytes | None = None,
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         """Claim the key, also from a dead holder; Fenced when somebody alive has it or it is answered."""
         now = self._now()
@@ -149,6 +160,10 @@ class IdempotencyKeys:
         """What was created is deleted: its key is kept no longer than any other."""
         values = {"resource_id": resource_id, "keep_seconds": self._keep_seconds, "now": self._now()}
         tx.execute(QUERIES.forget_resource, values)
+
+    def expire_orphans(self, tx: Transaction) -> None:
+        """Let the keys go whose run the ledger has deleted."""
+        tx.execute(QUERIES.expire_orphans, {"keep_seconds": self._keep_seconds, "now": self._now()})
 
     def delete_expired(self, tx: Transaction, limit: int = 1_000) -> int:
         tx.execute(QUERIES.delete_expired, {"now": self._now(), "limit": limit})

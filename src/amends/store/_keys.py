@@ -86,10 +86,9 @@ class Keys:
         with database.read() as tx:
             self._usable = {key.digest: key for key in map(_key, tx.execute(QUERIES.all_usable))}
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nobody could get in with a key."""
-        return not self._usable
+    def has_any(self, tx: Transaction) -> bool:
+        """Whether a key was ever made, be it revoked since."""
+        return bool(tx.value(QUERIES.has_any))
 
     def authenticate(self, secret: str) -> Key | None:
         """The key of that secret, None for a wrong or a revoked one.

@@ -7,16 +7,25 @@ from collections.abc import Callable
 
 from amends.database import Database
 from amends.store._files import Files
-from amends.store._idempotency import IdempotencyKeys
+from amends.store._idempotency import KEEP_SECONDS, IdempotencyKeys
 from amends.store._keys import Keys
 from amends.store._workspaces import Workspaces
 
 
 class Store:
-    """One object a domain, all on the same database. now: seconds since the epoch."""
+    """One object a domain, all on the same database.
 
-    def __init__(self, database: Database, *, now: Callable[[], float] = time.time) -> None:
+    now: seconds since the epoch. keep_idempotency_seconds: how long the answer to what created nothing is kept.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        now: Callable[[], float] = time.time,
+        keep_idempotency_seconds: float = KEEP_SECONDS,
+    ) -> None:
         self.workspaces = Workspaces(database, now=now)
         self.keys = Keys(database, now=now)
         self.files = Files(database, now=now)
-        self.idempotency = IdempotencyKeys(database, now=now)
+        self.idempotency = IdempotencyKeys(database, now=now, keep_seconds=keep_idempotency_seconds)

@@ -37,5 +37,10 @@ delete from idempotency where status is null and process <> :process;
 -- What was created is gone; its key lives out the ordinary time.
 update idempotency set expires_at = max(created_at + :keep_seconds, :now) where resource_id = :resource_id;
 
+-- name: expire_orphans
+-- Runs are deleted by the ledger, which knows nothing of keys: those of runs that are gone live out the ordinary time.
+update idempotency set expires_at = max(created_at + :keep_seconds, :now)
+where expires_at is null and resource_id glob 'bpred_*' and not exists (select 1 from run where run.id = idempotency.resource_id);
+
 -- name: delete_expired
 delete from idempotency where scope in (select scope from idempotency where expires_at <= :now limit :limit);

@@ -3,6 +3,9 @@
 select id, workspace_id, user_id, name, role, mode, digest, hint, created_at, created_by, revoked_at
 from api_key where revoked_at is null;
 
+-- name: has_any
+select exists (select 1 from api_key);
+
 -- name: insert_key
 insert into api_key (id, workspace_id, user_id, name, role, mode, digest, hint, created_at, created_by)
 values (:id, :workspace_id, :user_id, :name, :role, :mode, :digest, :hint, :created_at, :created_by);

@@ -1,0 +1,45 @@
+"""What has to be tidied now and then: expired files and idempotency keys. Runs and their lines are the engine's."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from amends.server.files import sweep_expired
+from amends.server.services import Services
+
+log = structlog.get_logger("amends.server")
+
+
+class Housekeeping:
+    """A thread that tidies every ``every_seconds``, in small slices."""
+
+    def __init__(self, services: Services, *, every_seconds: float = 30.0) -> None:
+        self._services = services
+        self._every_seconds = every_seconds
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="amends-housekeeping", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def tick(self) -> None:
+        """Tidy until nothing is left to."""
+        services = self._services
+        while not self._stopping.is_set() and sweep_expired(services):
+            pass
+        services.database.write(services.store.idempotency.expire_orphans)
+        while not self._stopping.is_set() and services.database.write(services.store.idempotency.delete_expired):
+            pass
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._every_seconds):
+            try:
+                self.tick()
+            except Exception:
+                log.exception("housekeeping_failed")

@@ -1,0 +1,31 @@
+"""Structured logs: one event a line on stderr, named fields, the request id with each."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+from amends.server.settings import LogFormat
+
+
+def configure_logs(log_format: LogFormat = "text", level: str = "info") -> None:
+    """Send every event of this process to stderr; stdout is for data."""
+    render: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    if log_format == "json":
+        render = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # What it has to say of a request is in our own events already, with the request id.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)

@@ -1,0 +1,359 @@
+"""The owner of a data directory: the one process that opens its database, moves its runs and answers for it.
+
+``amends serve`` listens on TCP and on the directory's socket; any other command that finds no owner becomes one that listens on the
+socket alone. Everything else is the same: one code path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from types import FrameType, TracebackType
+
+import structlog
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from amends.blobs import LocalBlobs
+from amends.database import Database, Transaction
+from amends.engine import Engine
+from amends.ledger import SqliteLedger
+from amends.server.app import create_app
+from amends.server.composition import make_engine, processors
+from amends.server.directory import (
+    DataDirectory,
+    DataDirectoryError,
+    DataDirectoryLocked,
+    OwnerInfo,
+    StartError,
+    find_owner,
+)
+from amends.server.housekeeping import Housekeeping
+from amends.server.idempotency import Idempotency
+from amends.server.inspector import Inspector
+from amends.server.logs import configure_logs
+from amends.server.metrics import Metrics
+from amends.server.services import Services
+from amends.server.settings import ServerSettings, Settings
+from amends.store import IssuedKey, Store, Workspace
+
+__all__ = [
+    "CannotListen",
+    "DataDirectoryError",
+    "DataDirectoryLocked",
+    "Owner",
+    "OwnerInfo",
+    "StartError",
+    "find_owner",
+    "serve",
+]
+
+log = structlog.get_logger("amends.server")
+
+EMBEDDED_URL = "http://127.0.0.1:8080"
+_DEFAULT_WORKSPACE = "default"
+_FIRST_USER = "owner"
+_THREADS = 32
+# With the standard 5 ms the writer waits that long for the interpreter after each step while another thread computes.
+_SWITCH_SECONDS = 0.001
+
+EngineFactory = Callable[[Settings, SqliteLedger, Path], Engine]
+
+
+class CannotListen(StartError):
+    """The address cannot be listened on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FirstStart:
+    workspace: Workspace
+    key: IssuedKey | None
+
+
+class Owner:
+    """Owns a data directory as long as it is entered.
+
+    socket: where to speak to it as the workspace's owner. url: its TCP address, None unless ``listen``. first_key: the key made
+    because there was none yet, else None; only when listening with authentication. services: what its routes work with.
+
+    Entering raises StartError (and its kinds) or ``amends.database.NewerDatabase``; nothing is left behind then.
+    """
+
+    socket: Path
+    url: str | None
+    first_key: IssuedKey | None
+    services: Services
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        command: str = "command",
+        listen: bool = False,
+        engine: EngineFactory | None = make_engine,
+    ) -> None:
+        """command: what ``find_owner`` tells others of it. engine: makes what moves the runs; None leaves them where they are."""
+        self._settings = settings
+        self._command = command
+        self._listen = listen
+        self._make_engine = engine
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Owner:
+        if not structlog.is_configured():
+            configure_logs(level="warning")
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        with ExitStack() as stack:
+            listener = stack.enter_context(_listening(self._settings.server)) if self._listen else None
+            directory = DataDirectory(self._settings.server.data)
+            stack.callback(directory.close)
+            self.socket = directory.socket
+            self.url = _url_of(listener, self._settings.server) if listener else None
+            self._open(stack, directory, listener)
+            directory.announce(url=self.url, command=self._command)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let running work finish within the grace, then stop. Idempotent."""
+        self._stack.close()
+
+    def _open(self, stack: ExitStack, directory: DataDirectory, listener: socket.socket | None) -> None:
+        database = Database.open(directory.database)
+        stack.callback(database.close)
+        blobs = LocalBlobs(directory.blobs)
+        blobs.clear_strays()
+        ledger = SqliteLedger(database)
+        store = Store(database, keep_idempotency_seconds=self._settings.retention.idempotency_hours * 3_600)
+        store.idempotency.release_dead()
+        ledger.abandon_receiving()
+        ledger.release_all()
+        first = database.write(lambda tx: _first_start(tx, store, needs_key=self._needs_key()))
+        self.first_key = first.key
+        if first.key:
+            store.keys.admit(first.key.key)
+        engine = self._make_engine(self._settings, ledger, directory.path) if self._make_engine else None
+        inspector = Inspector()
+        stack.callback(inspector.close)
+        metrics = Metrics()
+        metrics.watch(ledger)
+        self.services = Services(
+            settings=self._settings,
+            database=database,
+            ledger=ledger,
+            store=store,
+            blobs=blobs,
+            engine=engine,
+            processors=processors(),
+            idempotency=Idempotency(database, store.idempotency),
+            inspector=inspector,
+            metrics=metrics,
+            public_url=(self._settings.server.public_url or self.url or EMBEDDED_URL).rstrip("/"),
+            default_workspace_id=first.workspace.id,
+        )
+        housekeeping = Housekeeping(self.services)
+        housekeeping.start()
+        stack.callback(housekeeping.close)
+        if engine:
+            engine.start()
+            stack.callback(engine.close, self._settings.engine.grace_seconds)
+        self._answer(stack, directory, listener)
+
+    def _answer(self, stack: ExitStack, directory: DataDirectory, listener: socket.socket | None) -> None:
+        app = create_app(self.services)
+        grace = self._settings.engine.grace_seconds
+        sites = [_Site(_AsOwner(app), directory.listen(), grace)]
+        if listener:
+            sites.append(_Site(app, listener, grace, self._settings.server))
+        front = _Front(sites)
+        front.start()
+        stack.callback(front.close)
+
+    def _needs_key(self) -> bool:
+        return self._listen and not self._settings.server.no_auth
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; a second signal does not wait for running work. Returns the exit code.
+
+    The first key goes to stdout, everything else to stderr. Raises StartError, NewerDatabase.
+    """
+    configure_logs(settings.server.log_format, settings.server.log_level)
+    stopping = threading.Event()
+    with _signals(stopping), Owner(settings, command="serve", listen=True) as owner:
+        if owner.first_key:
+            print(owner.first_key.secret, flush=True)
+        if settings.server.log_format == "json":
+            log.info("listening", url=owner.url, data=str(settings.server.data), first_key=bool(owner.first_key))
+        else:
+            _say(settings, owner)
+        stopping.wait()
+        log.info("stopping", grace_seconds=settings.engine.grace_seconds)
+    return 0
+
+
+def _say(settings: Settings, owner: Owner) -> None:
+    if owner.first_key:
+        print("The key above is the owner's. It is shown only now: Authorization: Bearer ak_…", file=sys.stderr)
+    if settings.server.no_auth:
+        print("Authentication is off: everybody on this machine is the owner.", file=sys.stderr)
+    print(f"Listening on {owner.url}, data in {settings.server.data}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _signals(stopping: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT ask to stop; the second one ends the process where it stands, which loses nothing."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stopping.is_set():
+            os._exit(128 + number)
+        stopping.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _first_start(tx: Transaction, store: Store, *, needs_key: bool) -> _FirstStart:
+    """The default workspace, and on the first start that anybody could need it for, its owner with a key."""
+    workspace = store.workspaces.ensure(tx, _DEFAULT_WORKSPACE)
+    if not needs_key or store.keys.has_any(tx):
+        return _FirstStart(workspace, None)
+    user = store.workspaces.ensure_user(tx, workspace.id, _FIRST_USER)
+    return _FirstStart(workspace, store.keys.issue(tx, workspace.id, role="owner", user_id=user.id, name="first key"))
+
+
+@contextmanager
+def _listening(settings: ServerSettings) -> Iterator[socket.socket]:
+    """The TCP socket, bound before anything else is touched. Raises CannotListen."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise CannotListen(f"{settings.host} is no address to listen on: {error.strerror or error}") from error
+    with listener:
+        if settings.no_auth and not ip_address(address[0]).is_loopback:
+            raise CannotListen(f"--no-auth works on loopback only, and {settings.host} is not")
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+        except OSError as error:
+            reason = (
+                "is in use"
+                if error.errno == 98 or "in use" in str(error)
+                else f"cannot be had: {error.strerror or error}"
+            )
+            raise CannotListen(f"Port {settings.port} of {settings.host} {reason}") from error
+        listener.listen(2_048)
+        yield listener
+
+
+def _url_of(listener: socket.socket, settings: ServerSettings) -> str:
+    address, port = listener.getsockname()[:2]
+    host = ip_address(address)
+    if host.is_unspecified:
+        host = ip_address("::1" if host.version == 6 else "127.0.0.1")
+    scheme = "https" if settings.tls_certificate else "http"
+    return f"{scheme}://{f'[{host}]' if host.version == 6 else host}:{port}"
+
+
+class _AsOwner:
+    """Marks what comes through the local socket, whose file only the directory's user can open."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app({**scope, "state": {**scope.get("state", {}), "is_local": True}}, receive, send)
+
+
+class _Site(uvicorn.Server):
+    """The application on one socket. Signals are the business of ``serve``."""
+
+    def __init__(
+        self, app: ASGIApp, listener: socket.socket, grace_seconds: float, settings: ServerSettings | None = None
+    ) -> None:
+        self.listener = listener
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=settings is not None,
+                forwarded_allow_ips=settings.forwarded_allow_ips if settings else None,
+                ssl_certfile=settings.tls_certificate if settings else None,
+                ssl_keyfile=settings.tls_key if settings else None,
+                timeout_graceful_shutdown=max(1, round(grace_seconds)),
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Front:
+    """The thread that answers requests, on every site."""
+
+    def __init__(self, sites: Sequence[_Site]) -> None:
+        self._sites = sites
+        self._thread = threading.Thread(target=self._run, name="amends-http", daemon=True)
+        self._started = threading.Event()
+        self._error: BaseException | None = None
+
+    def start(self) -> None:
+        """Return when every site answers."""
+        self._thread.start()
+        self._started.wait()
+        if self._error:
+            raise self._error
+
+    def close(self) -> None:
+        """Take no more connections, let answers under way finish within the grace."""
+        for site in self._sites:
+            site.should_exit = True
+        self._thread.join()
+        for site in self._sites:
+            site.listener.close()
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._serve())
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="amends-work"))
+        tasks = [asyncio.create_task(site.serve(sockets=[site.listener])) for site in self._sites]
+        while not all(site.started for site in self._sites) and not any(task.done() for task in tasks):
+            await asyncio.sleep(0.005)
+        self._started.set()
+        await asyncio.gather(*tasks)
