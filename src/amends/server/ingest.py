@@ -24,12 +24,14 @@ from amends.problems import (
     problem,
     validation_failed,
 )
+from amends.server.answers import json_response
 from amends.server.idempotency import Guard, digest_of, idempotent
 from amends.server.items import Faults, ItemLine, file_ids, read_array, read_lines, rows_of, sent_digest
 from amends.server.limits import too_large
 from amends.server.parameters import new_run, read_parameters
-from amends.server.receiving import Receiving, encode, in_thread
+from amends.server.receiving import Receiving
 from amends.server.services import Services, caller, services
+from amends.server.threads import in_thread
 from amends.server.wire import KIND, Parameters, batch_body, counts_body
 from amends.store import FileRef
 
@@ -62,7 +64,9 @@ async def _source(request: Request) -> Source:
         return LineSource(request.stream(), limits.ndjson_line_bytes, limits.nesting)
     if media_type == _JSON or media_type.endswith("+json"):
         return ObjectSource(await request.body(), limits.nesting)
-    raise ProblemError(problem("unsupported_media_type", f"A batch is {_JSON} or application/x-ndjson, not {media_type}"))
+    raise ProblemError(
+        problem("unsupported_media_type", f"A batch is {_JSON} or application/x-ndjson, not {media_type}")
+    )
 
 
 class Intake:
@@ -100,8 +104,8 @@ class Intake:
 
     async def _accept(self, source: Source, parameters: Parameters) -> Response:
         receiving = self._receiving(parameters, self._guard)
-        await receiving.open()
         try:
+            await receiving.open()
             async for items in source.items(self._faults):
                 rows = await self._rows(items)
                 if not self._faults:
@@ -109,18 +113,17 @@ class Intake:
             self._refuse_faults()
             self._guard.settle(self._digest.digest())
             # The processor looks at items with files before they run; text has nothing that could be said against it.
-            _, answer = await receiving.seal(validate=self._has_files or parameters.validation == "strict")
+            return await receiving.seal(validate=self._has_files or parameters.validation == "strict")
         except BaseException:
             await receiving.abandon()
             raise
-        return Response(answer, media_type=_JSON)
 
     async def _try(self, source: Source, parameters: Parameters) -> Response:
         """The dry run: everything is done and looked at, and nothing kept."""
         receiving = self._receiving(parameters, Guard())
         trial = Trial(self._services, receiving_job(parameters, self._services, self._caller.mode))
-        await receiving.open()
         try:
+            await receiving.open()
             async for items in source.items(self._faults):
                 rows = await self._rows(items)
                 if not self._faults:
@@ -130,7 +133,7 @@ class Intake:
             await receiving.check()
         finally:
             await receiving.abandon()
-        return Response(encode(trial.body()), media_type=_JSON)
+        return json_response(trial.body())
 
     def _receiving(self, parameters: Parameters, guard: Guard) -> Receiving:
         run = new_run(

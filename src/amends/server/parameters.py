@@ -40,7 +40,7 @@ def check_model(name: str, settings: Settings, *, has_schema: bool) -> list[Fiel
     if not models.known(resolved):
         message = f"Model '{name}' is not known here; `amends models list` names those that are"
         return [FieldError.at(("body", "model"), message, code="unknown_model")]
-    if models.describe(resolved).requires_schema and not has_schema:
+    if models.describe(resolved).needs_schema and not has_schema:
         return [FieldError.at(("body", "output_schema"), f"output_schema is required for {name}", "missing")]
     return []
 

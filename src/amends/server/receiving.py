@@ -11,32 +11,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import anyio
-import anyio.to_thread
-import msgspec
+from starlette.responses import Response
 
 from amends.ledger import DuplicateCustomIds, NewItem, NewRun, Run, RunNotFound
-from amends.ledger.sqlite import run_in_transaction
 from amends.problems import ProblemError, duplicate_custom_id, idempotency_in_progress, problem, validation_failed
+from amends.server.answers import RETRY_SECONDS, Answer, BodyOf
 from amends.server.idempotency import Guard
 from amends.server.items import MAX_INLINE_BYTES
 from amends.server.services import Services
+from amends.server.threads import in_thread
 from amends.store import Fenced
-
-T = TypeVar("T")
 
 SLICE_ITEMS: Final = 10_000
 SLICE_BYTES: Final = 4 * 1024 * 1024
-_RETRY_SECONDS: Final = 1.0
-
-encode = msgspec.json.Encoder().encode
-
-
-async def in_thread(work: Callable[..., T], *arguments: Any, **named: Any) -> T:
-    """Run blocking work beside the event loop."""
-    return await anyio.to_thread.run_sync(lambda: work(*arguments, **named))
 
 
 class NotKept(Exception):
@@ -46,11 +36,11 @@ class NotKept(Exception):
 class Receiving:
     """One run being received. body_of: the answer to its creator, stored under the guard's key when the run is sealed."""
 
-    def __init__(self, services: Services, run: NewRun, guard: Guard, body_of: Callable[[Run], dict[str, Any]]) -> None:
+    def __init__(self, services: Services, run: NewRun, guard: Guard, body_of: BodyOf) -> None:
         self._services = services
         self._run = run
         self._guard = guard
-        self._body_of = body_of
+        self._answer = Answer(guard, run.id, body_of, resource_id=run.id)
         self._rows: list[NewItem] = []
         self._bytes = 0
         self._writing: asyncio.Task[None] | None = None
@@ -60,7 +50,7 @@ class Receiving:
         try:
             await in_thread(self._services.ledger.open_run, self._run, also=self._guard.claim)
         except Fenced as error:
-            raise ProblemError(idempotency_in_progress(_RETRY_SECONDS)) from error
+            raise ProblemError(idempotency_in_progress(RETRY_SECONDS)) from error
 
     async def add(self, rows: Sequence[NewItem]) -> None:
         """Take items; returns when at most one slice of earlier ones is still being written."""
@@ -73,21 +63,13 @@ class Receiving:
             self._rows.append(row)
             self._bytes += len(row.payload)
 
-    async def seal(self, *, validate: bool) -> tuple[Run, bytes]:
-        """Make the run visible and store the answer to its creation; both. ProblemError for duplicate custom_ids."""
+    async def seal(self, *, validate: bool) -> Response:
+        """Make the run visible and answer its creator. ProblemError for duplicate custom_ids."""
         await self._finish_adding()
-        answer = b""
-
-        def store(tx: Any) -> None:
-            nonlocal answer
-            if tx is not None:  # the in-memory ledger has no transactions and so no keys
-                answer = encode(self._body_of(run_in_transaction(tx, self._run.id)))
-                self._guard.store(tx, 200, answer, resource_id=self._run.id)
-
-        run = await self._seal(validate, store)
+        run = await self._seal(validate, self._answer.store)
         if self._services.engine is not None:
             self._services.engine.wake()
-        return run, answer or encode(self._body_of(run))
+        return self._answer.response(run)
 
     async def check(self) -> None:
         """Do all that sealing does, and undo it: for a dry run. The run is left receiving."""
@@ -138,4 +120,6 @@ class Receiving:
 
 
 def _abandoned() -> ProblemError:
-    return ProblemError(problem("service_unavailable", retry_after=_RETRY_SECONDS), "the receiving run was abandoned meanwhile")
+    return ProblemError(
+        problem("service_unavailable", retry_after=RETRY_SECONDS), "the receiving run was abandoned meanwhile"
+    )

@@ -17,6 +17,12 @@ import msgspec
 ColumnType = Literal["string", "integer", "number", "boolean", "any"]
 
 _FIXED: Final = ("custom_id", "status", "error_type", "error_detail")
+_COLUMN_TYPES: Final[Mapping[Any, ColumnType]] = {
+    "string": "string",
+    "integer": "integer",
+    "number": "number",
+    "boolean": "boolean",
+}
 _INT64: Final = 2**63
 _NULL: Final = b"null"
 
@@ -87,8 +93,7 @@ def _column_type(shape: Any) -> ColumnType:
         given = branch.get("type", "any") if isinstance(branch, Mapping) else "any"
         types.update(given if isinstance(given, list) else [given])
     types.discard("null")
-    only = types.pop() if len(types) == 1 else "any"
-    return only if only in ("string", "integer", "number", "boolean") else "any"
+    return _COLUMN_TYPES.get(types.pop(), "any") if len(types) == 1 else "any"
 
 
 def _rows(lines: bytes, columns: Sequence[Column]) -> Iterator[tuple[_Line, Sequence[bytes]]]:
@@ -125,7 +130,9 @@ class CsvTable:
         self._columns = columns
         self._buffer = io.StringIO(newline="")
         self._writer = csv.writer(self._buffer)
-        self._writer.writerow(["custom_id", "status", *(column.name for column in columns), "error_type", "error_detail"])
+        self._writer.writerow(
+            ["custom_id", "status", *(column.name for column in columns), "error_type", "error_detail"]
+        )
 
     def feed(self, lines: bytes) -> bytes:
         for line, values in _rows(lines, self._columns):
@@ -151,7 +158,13 @@ class ParquetTable:
         import pyarrow as pa  # large, and used nowhere else in the server
         import pyarrow.parquet as pq
 
-        types = {"string": pa.string(), "any": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
+        types = {
+            "string": pa.string(),
+            "any": pa.string(),
+            "integer": pa.int64(),
+            "number": pa.float64(),
+            "boolean": pa.bool_(),
+        }
         self._columns = columns
         self._schema = pa.schema(
             [("custom_id", pa.string()), ("status", pa.string())]

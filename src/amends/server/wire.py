@@ -285,14 +285,14 @@ class AttemptObject(BaseModel):
 
 
 class ItemObject(BaseModel):
-    """The whole record of one item. outcome: its result line, null while it has none."""
+    """The whole record of one item. outcome: its result line, null while it has none and when it was deleted (``ended``)."""
 
     object: Literal["batch_prediction.item"]
     batch_id: str
     custom_id: str
     index: int
     root_index: int
-    status: Literal["pending", "leased", "deferred", "succeeded", "errored", "canceled", "expired"]
+    status: Literal["pending", "leased", "deferred", "ended", "succeeded", "errored", "canceled", "expired"]
     item: dict[str, Any]
     input_hash: str
     attempts: list[AttemptObject]
