@@ -43,10 +43,11 @@ class Extractor:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         try:
+            self._whole = validator(schema)  # first: what it lets through has the shape that compiling relies on
             self._root = compile_schema(schema)
-            self._whole = validator(schema)
-        except (ValueError, RecursionError) as error:
-            raise ProblemError(problem("prediction_failed", f"The output schema cannot be used: {error}")) from error
+        except (ValueError, RecursionError, jsonschema_rs.ReferencingError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ProblemError(problem("prediction_failed", f"The output schema cannot be used: {reason}")) from error
 
     def extract(self, pages: Sequence[tuple[int, str]], *, prompt: str | None = None) -> Extraction:
         """Return what the pages say of the schema's properties.

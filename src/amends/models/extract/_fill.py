@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ._document import Cell, Document, Pair
-from ._labels import concepts, fit
+from ._labels import KNOWN, concepts, fit
 from ._schema import ListNode, Node, ObjectNode, ValueNode
 from ._tables import read_rows
 from ._targets import ListTarget, Target, pointer
@@ -106,7 +106,7 @@ class Filler:
             number, text = pages[0]
             place = Place(number, 0, len(text))
         else:
-            text = "\n\n".join(text for _, text in pages)
+            text = "\n\n".join(text for _, text in pages if text)
             place = Place(None, 0, len(text))
         if text.strip() and target.checker.is_valid(text):
             yield _Candidate(2.0, target, text, place)
@@ -144,7 +144,7 @@ class Filler:
 
     def _is_a_label(self, text: str) -> bool:
         found = concepts(text)
-        return any(found in group[0].label.names for group in self.targets)
+        return found <= KNOWN or any(found in group[0].label.names for group in self.targets)
 
     def _from_text(self, target: Target) -> Iterator[_Candidate]:
         """Values in running text behind the words of their label: "the total amount due is EUR 45.50"."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Label", "concepts", "fit", "label_of", "prompt_labels"]
+__all__ = ["KNOWN", "Label", "concepts", "fit", "label_of", "prompt_labels"]
 
 _SYNONYMS = {
     "number": "no nr num nos number # № nº id reference ref code nummer numéro",
@@ -30,6 +30,9 @@ _SYNONYMS = {
     "currency": "currency währung",
     "address": "address adresse anschrift",
 }
+KNOWN = frozenset(_SYNONYMS)
+"""Words that labels are made of."""
+
 _CONCEPT_OF = {word: concept for concept, words in _SYNONYMS.items() for word in words.split()}
 _PHRASES = (
     (re.compile(r"\b(bill(?:ed)?|sold|invoice[d]?|ship(?:ped)?) to\b"), "customer"),

@@ -143,7 +143,11 @@ def habits_of(text: str) -> Habits:
 # Numbers and money ---------------------------------------------------------------------------------------------------
 
 _NUMBER = re.compile(
-    r"(?<![\w.,])(?P<sign>[-−(]\s?)?[$€£¥]?\s?(?P<digits>\d[\d.,'’\u00a0\u202f]*(?: \d{3}(?!\d))*)(?!\w)"
+    r"""(?<![\w.,])(?<!\w[-−])               # not within a word, a number or a code such as INV-42
+    (?P<sign>[-−(]\s?)?[$€£¥]?\s?
+    (?P<digits>\d{1,3}(?:[\ '’\u00a0\u202f]\d{3})+(?:[.,]\d+)?|\d[\d.,]*)
+    (?!\w|[-/]\d)                            # nor the beginning of a date""",
+    re.VERBOSE,
 )
 _PERCENT = re.compile(r"\s?%")
 _SYMBOLS = {"€": "EUR", "£": "GBP", "US$": "USD", "C$": "CAD", "A$": "AUD", "₹": "INR", "CHF": "CHF"}
@@ -206,7 +210,7 @@ def numbers(habits: Habits, *, whole: bool = False, percent: bool = False) -> Re
 
     def read(text: str) -> Iterator[Found]:
         for match in _NUMBER.finditer(text):
-            digits = match["digits"].rstrip(".,'’\u00a0\u202f ")
+            digits = match["digits"].rstrip(".,")
             value = _number(digits, habits)
             if value is None or (whole and value != int(value)):
                 continue
@@ -223,19 +227,25 @@ def numbers(habits: Habits, *, whole: bool = False, percent: bool = False) -> Re
 
 def _number(digits: str, habits: Habits) -> Decimal | None:
     digits = re.sub(r"['’\u00a0\u202f ]", "", digits)
+    decimal = _decimal_mark(digits, habits)
+    whole, _, fraction = digits.rpartition(decimal) if decimal else (digits, "", "")
+    if not re.fullmatch(r"\d{1,15}|\d{1,3}(?:[.,]\d{2,3}){0,5}[.,]\d{3}", whole) or len({*whole} - {*"0123456789"}) > 1:
+        return None  # 1.2.3 is a version, and 1.234,567.89 nothing
+    return Decimal(re.sub("[.,]", "", whole) + ("." + fraction[:15] if fraction else ""))
+
+
+def _decimal_mark(digits: str, habits: Habits) -> str:
+    """The mark before the fraction, "" where there is none."""
     comma, point = digits.rfind(","), digits.rfind(".")
     if comma >= 0 and point >= 0:
-        decimal, thousands = (",", ".") if comma > point else (".", ",")
-    elif comma >= 0:
-        is_decimal = digits.count(",") == 1 and (
-            len(digits) - comma != 4 or (habits.decimal_comma and digits[0] == "0")
-        )
-        decimal, thousands = (",", ".") if is_decimal else (".", ",")
-    else:
-        is_thousands = digits.count(".") > 1 or (habits.decimal_comma and len(digits) - point == 4 and point > 0)
-        decimal, thousands = (",", ".") if is_thousands else (".", ",")
-    plain = digits.replace(thousands, "").replace(decimal, ".")
-    return Decimal(plain) if re.fullmatch(r"\d{1,30}(\.\d{1,30})?", plain) else None
+        return "," if comma > point else "."
+    mark = "," if comma >= 0 else "."
+    if digits.count(mark) != 1:
+        return ""
+    three = (
+        len(digits) - digits.index(mark) == 4 and digits[0] != "0"
+    )  # 1,234 or 1.234: a thousand, or a bit more than 1?
+    return "" if three and (mark == ",") != habits.decimal_comma else mark
 
 
 def currencies(text: str) -> Iterator[Found]:

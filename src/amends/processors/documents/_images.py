@@ -82,8 +82,8 @@ def _check_size(image: Image.Image, limits: Limits) -> None:
 
 
 def _too_large(size: tuple[int, int] | None, limits: Limits) -> Exception:
-    says = f"The image says it is {size[0]} by {size[1]} pixels" if size else "The image says it is far larger"
-    detail = f"{says}; the limit is {limits.image_pixels} pixels"
+    found = f"{size[0]} by {size[1]}" if size else "far too many"  # Pillow refuses the worst without saying
+    detail = f"The image would have {found} pixels; the limit is {limits.image_pixels}"
     return unprocessable("IMAGE_TOO_LARGE", detail, limit=limits.image_pixels, unit="pixels")
 
 

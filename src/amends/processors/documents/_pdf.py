@@ -24,6 +24,7 @@ _WIDE_GAP = 1.2
 """A gap of this many line heights between two words parts columns; a space between words is about 0.3."""
 
 _COLUMN_BREAK = "   "
+Box = tuple[float, float, float, float]
 _UNREADABLE = re.compile("[\ue000-\uf8ff\ufffd\x00-\x08\x0e-\x1f]")  # fonts without a usable character map
 
 
@@ -98,13 +99,19 @@ def _text_layer(page: pdfium.PdfPage) -> str:
 
 
 def _with_columns(layer: pdfium.PdfTextPage, text: str) -> str:
-    """Widen those spaces that part columns: PDFium writes one space, however wide the gap is."""
+    """Mark where columns part: PDFium writes one space or a line end there, depending on how wide the gap is."""
     parts: list[str] = []
     done = 0
-    for match in re.finditer(r"(?<=\S) +(?=\S)", text):
+    for match in re.finditer(r"(?<=\S)(?: +|\r\n)(?=\S)", text):
         left, right = layer.get_charbox(match.start() - 1, loose=True), layer.get_charbox(match.end(), loose=True)
-        height = max(left[3] - left[1], right[3] - right[1])
-        if height > 0 and right[0] - left[2] > _WIDE_GAP * height:
+        if _are_columns(left, right):
             parts += (text[done : match.start()], _COLUMN_BREAK)
             done = match.end()
     return "".join((*parts, text[done:]))
+
+
+def _are_columns(left: Box, right: Box) -> bool:
+    """Whether two characters, each (left, bottom, right, top), stand on one line with more than a space between."""
+    height = max(left[3] - left[1], right[3] - right[1])
+    beside = min(left[3], right[3]) - max(left[1], right[1]) > height / 2
+    return beside and right[0] - left[2] > _WIDE_GAP * height

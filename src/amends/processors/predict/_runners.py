@@ -92,7 +92,7 @@ class Echo:
             raw = bytes(item.input).strip()
             return Answer(raw if raw[:1] == b"{" else b'{"text":%b}' % (raw or b"null"))
         pages = _read(self._blobs, item.file, item.page, lambda image: "", ("pdf", "text", "html", "csv", "docx"))
-        return Answer(_encode({"text": "\n\n".join(page.text for page in pages)}))
+        return Answer(_encode({"text": "\n\n".join(page.text for page in pages if page.text)}))
 
 
 class Ocr:
@@ -104,7 +104,7 @@ class Ocr:
     def run(self, payload: bytes) -> Answer:
         item = _decode(payload)
         pages = list(_read(self._blobs, _file_of(item, "local/ocr"), item.page, self._recognise, ("image", "pdf")))
-        text = "\n\n".join(page.text for page in pages)
+        text = "\n\n".join(page.text for page in pages if page.text)
         return Answer(_encode({"text": text, "pages": [{"page": page.number, "text": page.text} for page in pages]}))
 
 
