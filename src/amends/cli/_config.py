@@ -18,4 +18,6 @@ def config(settings: Settings, words: Words) -> None:
             ]
         )
     else:
-        words.table(("setting", "value", "source", "meaning"), ((one.name, one.value, one.source, one.doc) for one in found))
+        words.table(
+            ("setting", "value", "source", "meaning"), ((one.name, one.value, one.source, one.doc) for one in found)
+        )

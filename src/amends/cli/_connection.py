@@ -16,7 +16,7 @@ import httpx2
 
 from amends.client import NO_KEY, Client
 
-from ._exits import BadUsage, CommandError, LocalFailure
+from ._exits import BadUsage, LocalFailure
 from ._options import Common
 from ._sources import Sources
 
@@ -52,35 +52,40 @@ def settings_of(common: Common) -> Settings:
 
 
 @contextmanager
-def connect(common: Common, *, is_run: bool = False) -> Iterator[Connection]:
+def connect(common: Common, *, is_run: bool = False, is_test: bool = False) -> Iterator[Connection]:
     """Open the connection that the flags ask for.
 
+    is_test: work in test mode, which the key decides on a server, and this command where it is the owner.
     is_run: ``amends run`` submits to a server of the directory but not to another ``amends run``, which would end before its
     items have.
     """
     if common.server:
         with Client(base_url=common.server) as client:
+            if is_test and client.me().mode != "test":
+                raise BadUsage("--test needs a key of test mode: amends keys create --test")
             yield Connection(client, Sources(settings_of(common).server.data), is_remote=True)
         return
-    settings = settings_of(common)
+    settings = settings_of(common).with_flags(test=is_test or None)
     with server_extra():
-        from amends.server import owner
-    found = owner.find_owner(settings.server.data)
-    if found is not None:
-        if is_run and found.command != "serve":
-            raise LocalFailure(f"{settings.server.data} is held by another amends {found.command} (process {found.pid})")
-        with _over(found.socket) as client:
-            yield Connection(client, Sources(settings.server.data))
+        from amends.server.directory import find_owner
+    found = find_owner(settings.server.data)
+    if found is None:
+        with _owning(settings, "run" if is_run else "command") as connection:
+            yield connection
         return
-    with _owning(settings, "run" if is_run else "command") as connection:
-        yield connection
+    if is_run and found.command != "serve":
+        raise LocalFailure(f"{settings.server.data} is held by another amends {found.command} (process {found.pid})")
+    if is_test:
+        raise BadUsage(f"A server runs on {settings.server.data}: --test needs --server and a key of test mode")
+    with _over(found.socket) as client:
+        yield Connection(client, Sources(settings.server.data))
 
 
 @contextmanager
 def _owning(settings: Settings, command: str) -> Iterator[Connection]:
-    from amends.server import owner
-
-    with as_local_failure(), owner.Owner(settings, command=command) as owned, _over(owned.socket) as client:
+    with server_extra():
+        from amends.server.owner import Owner
+    with as_local_failure(), Owner(settings, command=command) as owner, _over(owner.socket) as client:
         yield Connection(client, Sources(settings.server.data), is_embedded=True)
 
 
@@ -109,11 +114,9 @@ def server_extra() -> Iterator[None]:
 def as_local_failure() -> Iterator[None]:
     """Turn what stops an owner from starting into its one line."""
     from amends.database import NewerDatabase
-    from amends.server.owner import DataDirectoryError
+    from amends.server.directory import StartError
 
     try:
         yield
-    except CommandError:
-        raise
-    except (DataDirectoryError, NewerDatabase) as error:
+    except (StartError, NewerDatabase) as error:
         raise LocalFailure(str(error)) from error

@@ -111,6 +111,10 @@ def _onto_log(words: Words, what: str) -> Callable[[int, int, int], None]:
 
 def counts_line(counts: Mapping[str, int]) -> str:
     """``7 items: 5 succeeded, 2 errored``; what is zero is left out."""
-    parts = [f"{counts[name]:,} {name}" for name in ("succeeded", "errored", "canceled", "expired", "processing") if counts.get(name)]
+    parts = [
+        f"{counts[name]:,} {name}"
+        for name in ("succeeded", "errored", "canceled", "expired", "processing")
+        if counts.get(name)
+    ]
     total = counts.get("total", 0)
     return f"{total:,} item{'' if total == 1 else 's'}: " + (", ".join(parts) or "none ended")

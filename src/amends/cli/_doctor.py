@@ -67,7 +67,9 @@ def _weights() -> Iterator[Finding]:
     from amends.models import verify
 
     for check in verify():
-        yield Finding(f"weights {check.weight.name}", check.verdict == "ok", f"{check.verdict}: {check.weight.requirement}")
+        yield Finding(
+            f"weights {check.weight.name}", check.verdict == "ok", f"{check.verdict}: {check.weight.requirement}"
+        )
 
 
 def _runs(common: Common) -> Iterator[Finding]:
@@ -78,7 +80,9 @@ def _runs(common: Common) -> Iterator[Finding]:
         return
     try:
         with connect(common) as connection:
-            yield Finding("Data directory", True, "this command owned it" if connection.is_embedded else "its owner answers")
+            yield Finding(
+                "Data directory", True, "this command owned it" if connection.is_embedded else "its owner answers"
+            )
             yield from _conserved(connection)
     except CommandError as error:
         yield Finding("Data directory", False, str(error))
@@ -90,5 +94,7 @@ def _conserved(connection: Connection) -> Iterator[Finding]:
         seen += 1
         if not connection.client.runs.conservation(run.id).holds:
             broken.append(run.id)
-    detail = f"does not hold for {', '.join(broken)}" if broken else f"every item of {seen:,} runs is in exactly one place"
+    detail = (
+        f"does not hold for {', '.join(broken)}" if broken else f"every item of {seen:,} runs is in exactly one place"
+    )
     yield Finding("Conservation", not broken, detail)

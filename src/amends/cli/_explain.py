@@ -26,7 +26,9 @@ def explain(name: str | None, words: Words) -> None:
     words.data(f"Meaning     {row.meaning}")
     words.data(f"Cause       {row.cause}")
     words.data(f"What to do  {remedy.hint}")
-    words.data(f"Try again   {'yes' if remedy.retryable else 'no, not as it is'}; at fault: {remedy.fault}; action: {remedy.action}")
+    words.data(
+        f"Try again   {'yes' if remedy.retryable else 'no, not as it is'}; at fault: {remedy.fault}; action: {remedy.action}"
+    )
     words.data(f"Met         {', '.join(_MET[place] for place in sorted(row.where))}")
     words.data(f"Codes       {', '.join(row.error_codes)}")
     words.data(f"Exception   {row.exception or 'none: it reaches the SDK as the problem of an item'}")
@@ -64,4 +66,6 @@ def _find(name: str) -> Row:
         if row.admits(slug.upper()):
             return row
     near = difflib.get_close_matches(slug, CATALOGUE, n=1)
-    raise BadUsage(f"No problem type {name!r}" + (f"; did you mean {near[0]}?" if near else "; amends explain lists them"))
+    raise BadUsage(
+        f"No problem type {name!r}" + (f"; did you mean {near[0]}?" if near else "; amends explain lists them")
+    )

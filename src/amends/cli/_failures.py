@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from typing import Any
 
-from amends.client import Client
+from amends.client import Client, FailureGroup
 
 from ._options import Common
 
@@ -20,12 +19,12 @@ def show_failures(client: Client, run_id: str, say: Callable[[str], None], commo
         say(f"{group.slug}  ×{group.count}  {group.title}")
         for example in group.examples[:EXAMPLES]:
             say(f"  {example.custom_id}: {example.detail}")
-        if group.count > EXAMPLES:
-            say(f"  … and {group.count - EXAMPLES:,} more")
-        say(f"  What to do: {group.remedy.hint}")
+        if (more := (group.count or 0) - EXAMPLES) > 0:
+            say(f"  … and {more:,} more")
+        say(f"  What to do: {(group.remedy or {}).get('hint', 'see amends explain ' + str(group.slug))}")
         say(f"  $ {retry_command(run_id, group, common)}")
 
 
-def retry_command(run_id: str, group: Any, common: Common) -> str:
+def retry_command(run_id: str, group: FailureGroup, common: Common) -> str:
     """The command that tries a group of failures again."""
-    return f"amends retry {run_id} --type {shlex.quote(group.slug)}{common.repeated()}"
+    return f"amends retry {run_id} --type {shlex.quote(group.slug or '')}{common.repeated()}"

@@ -108,7 +108,9 @@ def _from_manifest(path: Path) -> Inputs:
     for number, row in enumerate(table.rows, 1):
         item = _row_input(path, number, row, seen)
         if item.custom_id in seen:
-            raise BadUsage(f"{path}: Duplicate custom_id '{item.custom_id}' in rows {seen[item.custom_id]} and {number}")
+            raise BadUsage(
+                f"{path}: Duplicate custom_id '{item.custom_id}' in rows {seen[item.custom_id]} and {number}"
+            )
         seen[item.custom_id] = number
         items.append(item)
     return Inputs(tuple(items), hashlib.sha256(path.read_bytes()).hexdigest(), path, table)

@@ -34,7 +34,10 @@ def list_keys(common: Common) -> None:
     else:
         words.table(
             ("id", "prefix", "role", "mode", "created", "revoked"),
-            ((key.id, key.prefix, key.role, key.mode, key.created_at, key.revoked_at or "") for key in keys),
+            (
+                (key.id, getattr(key, "prefix", ""), key.role, key.mode, key.created_at, key.revoked_at or "")
+                for key in keys
+            ),
         )
 
 

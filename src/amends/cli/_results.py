@@ -2,44 +2,48 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from amends.client import Client
 
 from ._console import Words
 from ._inputs import Inputs
-from ._tables import Table, output_format, replacing, write_table
+from ._tables import Table, as_local_failure, output_format, write_table
 
-MEDIA_TYPES: Mapping[str, str] = {
-    "jsonl": "application/x-ndjson",
-    "csv": "text/csv",
-    "parquet": "application/vnd.apache.parquet",
-}
+Status = Literal["succeeded", "errored", "canceled", "expired"]
 
 
 def write_results(
-    client: Client, run_id: str, output: Path | None, words: Words, *, is_partial: bool = False, status: str | None = None
+    client: Client,
+    run_id: str,
+    output: Path | None,
+    words: Words,
+    *,
+    is_partial: bool = False,
+    status: Status | None = None,
 ) -> None:
     """Write the merged lineage of a run: to ``output`` in the format of its name, else as lines to stdout.
 
     A file takes its place only when it is whole. is_partial: of an unfinished run, the lines up to its first unfinished item.
     """
-    kind = "jsonl" if output is None else output_format(output)
-    chunks = client.batch_predictions.download(
-        run_id, media_type=MEDIA_TYPES[kind], lineage=True, partial=is_partial, status=status
-    )
-    if output is None:
-        for chunk in chunks:
-            sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+    fetch = client.batch_predictions.download
+    if output is not None:
+        kind = output_format(output)
+        with as_local_failure(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            fetch(run_id, output, format=kind, lineage=True, partial=is_partial, status=status)
+        words.say(f"Results: {output}")
         return
-    with replacing(output) as stream:
-        for chunk in chunks:
-            stream.write(chunk)
-    words.say(f"Results: {output}")
+    with tempfile.TemporaryDirectory(prefix="amends-") as place:
+        lines = fetch(run_id, Path(place, "results"), lineage=True, partial=is_partial, status=status)
+        with lines.open("rb") as stream:
+            shutil.copyfileobj(stream, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
 
 
 def write_joined(client: Client, run_id: str, inputs: Inputs, table: Table, output: Path, words: Words) -> None:

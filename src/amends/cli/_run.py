@@ -50,7 +50,7 @@ def run(wanted: Wanted, common: Common) -> int:
     inputs = read_inputs(wanted.sources)
     if wanted.join and inputs.table is None:
         raise BadUsage("--join needs a manifest (.csv, .parquet, .jsonl) to join to")
-    with connect(common, is_run=True) as connection:
+    with connect(common, is_run=True, is_test=wanted.test) as connection:
         parameters = _parameters(wanted, schema)
         _check_accepted(connection, parameters)
         if wanted.dry_run:
@@ -96,9 +96,13 @@ def _dry_run(connection: Connection, inputs: Inputs, parameters: Mapping[str, An
     here = [item for item in inputs.items if item.path is not None]
     missing = [item.custom_id for item in here if item.path is not None and not item.path.is_file()]
     if words.is_json:
-        words.document({"object": "run.dry_run", "items": len(inputs.items), "files": len(here), "missing": missing, **parameters})
+        words.document(
+            {"object": "run.dry_run", "items": len(inputs.items), "files": len(here), "missing": missing, **parameters}
+        )
     else:
-        words.data(f"{len(inputs.items):,} items with {parameters['model']}, {len(here):,} of them files; nothing was sent")
+        words.data(
+            f"{len(inputs.items):,} items with {parameters['model']}, {len(here):,} of them files; nothing was sent"
+        )
         for custom_id in missing:
             words.data(f"  would fail: {custom_id}: file_not_found")
     return ITEMS_FAILED if missing else SUCCEEDED

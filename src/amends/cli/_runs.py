@@ -25,10 +25,7 @@ def list_runs(common: Common, *, limit: int, status: str | None) -> None:
     else:
         words.table(
             ("run", "status", "model", "created", "items"),
-            (
-                (run.id, _status(run), run.model, run.created_at, counts_line(counts_of(run)))
-                for run in page.data
-            ),
+            ((run.id, _status(run), run.model, run.created_at, counts_line(counts_of(run))) for run in page.data),
         )
 
 
@@ -36,7 +33,9 @@ def _status(run: Any) -> str:
     return f"paused: {run.paused_reason}" if run.paused_reason else str(run.status)
 
 
-def results(common: Common, run_id: str, *, output: Path | None, join: bool, is_partial: bool, status: str | None) -> None:
+def results(
+    common: Common, run_id: str, *, output: Path | None, join: bool, is_partial: bool, status: str | None
+) -> None:
     """The merged result lines of a run and its retries; ``join``: into the manifest that the run was made from."""
     with connect(common) as connection:
         if not join:

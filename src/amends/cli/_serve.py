@@ -18,9 +18,7 @@ def serve(common: Common, flags: dict[str, Any]) -> int:
         from amends.server import owner
         from amends.server.settings import SettingsError, load_settings
     try:
-        settings = load_settings(
-            flags={**flags, "data": common.data}, environ=os.environ, config=common.config
-        )
+        settings = load_settings(flags={**flags, "data": common.data}, environ=os.environ, config=common.config)
     except SettingsError as error:
         raise BadUsage(str(error)) from error
     with as_local_failure():

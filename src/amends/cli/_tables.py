@@ -98,20 +98,26 @@ def _read_parquet(path: Path) -> Table:
 
 
 @contextmanager
+def as_local_failure(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into the line that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise LocalFailure(f"{path}: {error.strerror or error}") from error
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes its place only when it is whole: a killed command leaves the old one or none."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with as_local_failure(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise LocalFailure(f"{path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        try:
+            with partial.open("wb") as stream:
+                yield stream
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
