@@ -1,5 +1,6 @@
 """Runs, items, spans, leases and outcomes: the only truth about what happened to every item."""
 
+from amends.ledger._blob_lines import ReadBlob, filled_lines
 from amends.ledger._lines import ResultLines, line_head, line_members, pack_items, percent_encoded, unpack_items
 from amends.ledger._memory import MemoryLedger
 from amends.ledger._protocol import Also, Ledger
@@ -57,6 +58,7 @@ __all__ = [
     "NewItem",
     "NewRun",
     "Outcome",
+    "ReadBlob",
     "ResultChunk",
     "ResultLines",
     "Run",
@@ -65,6 +67,7 @@ __all__ = [
     "Sample",
     "SqliteLedger",
     "Standing",
+    "filled_lines",
     "line_head",
     "line_members",
     "pack_items",

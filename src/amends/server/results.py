@@ -7,7 +7,6 @@ Lines pass through in chunks of megabytes without being looked at, except those 
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -17,7 +16,7 @@ from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
 from amends.blobs import BlobNotFound, LocalBlobs
-from amends.ledger import ItemStatus, ResultChunk, Run, line_head
+from amends.ledger import ItemStatus, ResultChunk, Run, filled_lines
 from amends.problems import FieldError, ProblemError, invalid_state, results_gone, validation_failed
 from amends.server.accept import ResultFormat, result_format
 from amends.server.services import Services, services
@@ -27,7 +26,6 @@ from amends.server.threads import in_thread
 Order = Literal["submission", "completion"]
 
 NDJSON: Final = "application/x-ndjson"
-_BLOB_LINE: Final = re.compile(rb"@([0-9a-f]{64})\n")
 _MAX_CURSOR: Final = 2**63 - 1
 
 
@@ -82,14 +80,12 @@ def _refuse(parameter: str, message: str) -> None:
 async def _start(hub: Services, run: Run, wanted: Wanted) -> int:
     """The ledger's cursor after which the stream begins."""
     after = wanted.after
+    if after is None:
+        return -1
     if wanted.order == "completion":
-        if after is None:
-            return 0
         if not (after.isascii() and after.isdigit() and int(after) <= _MAX_CURSOR):
             _refuse("after", "after must be the cursor of a line of this stream")
         return int(after)
-    if after is None:
-        return -1
     record = await in_thread(hub.ledger.item, run.root_id if wanted.lineage else run.id, after)
     if record is None:
         _refuse("after", f"The batch has no item '{after}'")
@@ -145,35 +141,22 @@ class Lines:
         """All of the stream from ``first`` on, each piece some whole lines."""
         lines = first
         while lines:
-            if _BLOB_LINE.search(lines) is None:
-                yield lines
-            else:
-                filling = filled(lines, self._run.id, self._hub.blobs)
-                while piece := await in_thread(next, filling, b""):
-                    yield piece
+            filling = filled(lines, self._run.id, self._hub.blobs)
+            while piece := await in_thread(next, filling, b""):
+                yield piece
             lines = await self.next()
 
 
 def filled(lines: bytes, run_id: str, blobs: LocalBlobs) -> Iterator[bytes]:
-    """The lines with those that are blobs filled in, a large one at a time. ProblemError results_gone if one is no more."""
-    place = 0
-    for found in _BLOB_LINE.finditer(lines):
-        # Every other line ends in a brace, so nothing within a line looks like this.
-        start = lines.rfind(b"\n", 0, found.start()) + 1
-        if start > place:
-            yield lines[place:start]
-        head = lines[start : found.start()] or line_head(run_id)
-        try:
-            yield b"%b%b\n" % (head, blobs.get(found[1].decode()))
-        except BlobNotFound as error:
-            raise ProblemError(results_gone(run_id)) from error
-        place = found.end()
-    if place < len(lines):
-        yield lines[place:]
+    """The lines with those that are blobs filled in, in pieces of whole lines; results_gone if one is no more."""
+    try:
+        yield from filled_lines(lines, blobs.get)
+    except BlobNotFound as error:
+        raise ProblemError(results_gone(run_id)) from error
 
 
 def whole_line(line: bytes, run_id: str, blobs: LocalBlobs) -> bytes:
-    """One line, filled in if it is a blob."""
+    """One line, filled in if it is a blob, without its newline."""
     return b"".join(filled(line.removesuffix(b"\n") + b"\n", run_id, blobs)).removesuffix(b"\n")
 
 
