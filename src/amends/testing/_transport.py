@@ -47,7 +47,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """A request as it came. path: decoded, without the query; raw_path: as on the wire. headers: names in lower case."""
+    """A request as it came.
+
+    path: decoded, without the query; raw_path: as on the wire, with it cut off. headers: names in lower case.
+    timeout_seconds: how long the sender would wait for each step of the answer, None for ever.
+    """
 
     method: str
     path: str
@@ -55,6 +59,7 @@ class RecordedRequest:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    timeout_seconds: float | None = None
 
     def json(self) -> Any:
         """The body, read as JSON."""
@@ -101,6 +106,7 @@ class FakeTransport(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
             query=dict(parse_qsl(query, keep_blank_values=True)),
             headers={name.lower(): value for name, value in request.headers.items()},
             body=body,
+            timeout_seconds=request.extensions.get("timeout", {}).get("read"),
         )
         self.requests.append(recorded)
         line = self._next(recorded)
