@@ -55,7 +55,7 @@ class BlobWriter:
         self.size = 0
         with _storage_problems():
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: BinaryIO = open(self._path, "xb", buffering=0)
+            self._file: BinaryIO = open(self._path, "xb", buffering=0)  # noqa: SIM115 closed by __exit__
 
     def __enter__(self) -> BlobWriter:
         return self

@@ -82,7 +82,12 @@ class IdempotencyKeys:
         """The key as it stands; None for one that is free or has expired."""
         with self._database.read() as tx:
             row = tx.one(QUERIES.get_claim, {"scope": scope.digest, "now": self._now()})
-        return Claim(*row[:6], json.loads(row[6] or "{}"), row[7] or b"", row[8]) if row else None
+        if row is None:
+            return None
+        scope_digest, digest, holder, process, lease_until, status, headers, body, resource_id = row
+        return Claim(
+            scope_digest, digest, holder, process, lease_until, status, json.loads(headers or "{}"), body or b"", resource_id
+        )
 
     def is_held(self, claim: Claim) -> bool:
         """Whether the holder of an unanswered claim may still be at work."""
@@ -154,7 +159,11 @@ class IdempotencyKeys:
 
     def release_dead(self) -> None:
         """Free what other processes had claimed: for the owner at its start."""
-        self._database.write(lambda tx: tx.execute(QUERIES.release_dead, {"process": self.process}) and None)
+
+        def write(tx: Transaction) -> None:
+            tx.execute(QUERIES.release_dead, {"process": self.process})
+
+        self._database.write(write)
 
     def forget_resource(self, tx: Transaction, resource_id: str) -> None:
         """What was created is deleted: its key is kept no longer than any other."""

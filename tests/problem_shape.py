@@ -1,0 +1,61 @@
+"""The one assertion on the error contract, for every path that can fail."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from amends.problems import CATALOGUE, Problem, parse
+
+_REMEDY = {"action", "retryable", "retry_after", "fault", "safe_new_key", "billed", "hint"}
+_LEAKS = ("Traceback", "site-packages", ".py", "sqlite", "apsw")
+
+
+def assert_problem(answer: httpx2.Response, slug: str, *, error_code: str | None = None, detail: str | None = None) -> dict[str, Any]:
+    """The answer is a problem of the catalogue, in the right shape and with the right headers; its body.
+
+    slug: the type expected. error_code, detail: exactly so, None for any that the row allows.
+    """
+    row = CATALOGUE[slug]
+    assert answer.status_code == row.status, (answer.status_code, answer.text)
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert urlsplit(body["type"]).path == f"/errors/{slug}"
+    assert (body["title"], body["status"]) == (row.title, row.status)
+    assert row.admits(body["error_code"])
+    assert body["code"] == body["error_code"].lower()
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert body["instance"] == urlsplit(str(answer.request.url)).path or "%" in str(answer.request.url)
+    assert body["detail"] and not any(leak in answer.text for leak in _LEAKS)
+    assert set(body["remedy"]) == _REMEDY
+    _assert_headers(answer, body)
+    _assert_errors(body)
+    assert error_code in (None, body["error_code"])
+    assert detail in (None, body["detail"])
+    read = parse(answer.status_code, answer.headers["content-type"], answer.content)
+    assert isinstance(read, Problem)
+    assert read.slug == slug
+    return body
+
+
+def _assert_headers(answer: httpx2.Response, body: dict[str, Any]) -> None:
+    assert "location" not in answer.headers
+    assert ("www-authenticate" in answer.headers) == (answer.status_code == 401)
+    assert ("allow" in answer.headers) == (answer.status_code == 405)
+    if "retry-after" in answer.headers:
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+    if not body["remedy"]["retryable"]:
+        assert answer.headers["x-should-retry"] == "false"
+    if answer.status_code == 409 and body["error_code"] != "IDEMPOTENCY_IN_PROGRESS":
+        assert answer.headers["x-should-retry"] == "false"
+
+
+def _assert_errors(body: dict[str, Any]) -> None:
+    for error in body.get("errors", ()):
+        assert {"pointer", "code", "message", "loc", "type"} <= set(error)
+        assert error["loc"][0] in ("body", "query", "path", "header")
+    if body.get("errors"):
+        assert body["errors_total"] >= len(body["errors"])
+        assert len(body["errors"]) <= 1_000

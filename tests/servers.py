@@ -1,0 +1,114 @@
+"""Real servers for tests: uvicorn on a free port, in this process or in one of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from amends.ledger import SqliteLedger
+from amends.server.composition import make_engine
+from amends.server.owner import EngineFactory, Owner
+from amends.server.settings import Settings
+from amends.store import Mode, Role
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server in this process. key: the owner's. local_url and socket: the way in that needs no key."""
+
+    owner: Owner
+    base_url: str
+    key: str
+    data: Path
+
+    @property
+    def ledger(self) -> SqliteLedger:
+        ledger = self.owner.services.ledger
+        assert isinstance(ledger, SqliteLedger)
+        return ledger
+
+    def client(self, key: str | None = None, **headers: str) -> httpx2.Client:
+        """A plain HTTP client with the owner's key or another; "" sends none."""
+        secret = self.key if key is None else key
+        whole = {**({"Authorization": f"Bearer {secret}"} if secret else {}), **headers}
+        return httpx2.Client(base_url=self.base_url, headers=whole, timeout=30, trust_env=False)
+
+    def local_client(self) -> httpx2.Client:
+        """A client on the local socket."""
+        return httpx2.Client(base_url="http://local", transport=httpx2.HTTPTransport(uds=str(self.owner.socket)), timeout=30)
+
+    def new_key(self, role: Role = "owner", *, workspace: str | None = None, user: str | None = None, mode: Mode = "live") -> str:
+        """The secret of a new key, of a workspace and user made if new."""
+        body = {"role": role, "mode": mode, "workspace": workspace, "user": user}
+        with self.local_client() as client:
+            answer = client.post("/v1/api-keys", json={name: value for name, value in body.items() if value is not None})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["key"])
+
+
+@contextmanager
+def running_server(
+    data: Path, *, engine: EngineFactory | None = make_engine, key: str = "", **flags: Any
+) -> Iterator[RunningServer]:
+    """A server in this process. flags: settings by name, dots as double underscores. engine: None for tests that need no worker.
+
+    key: of the owner, where the directory has one already.
+    """
+    settings = Settings().with_flags(data=data, port=0, **{"engine__workers": 1, **flags})
+    with Owner(settings, command="serve", listen=True, engine=engine) as owner:
+        assert owner.url
+        yield RunningServer(owner, owner.url, owner.first_key.secret if owner.first_key else key, data)
+
+
+@dataclass
+class ServerProcess:
+    """``amends serve`` as a process. key: printed at its first start, else empty."""
+
+    process: subprocess.Popen[str]
+    base_url: str
+    key: str
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def server_process(data: Path, *arguments: str, **environ: str) -> Iterator[ServerProcess]:
+    """``amends serve`` on a free port in a process of its own, for tests that kill it."""
+    command = [sys.executable, "-m", "amends.cli", "serve", "--port", "0", "--data", str(data), *arguments]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environ}
+    )
+    try:
+        yield _answering(process)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        process.communicate()
+
+
+def _answering(process: subprocess.Popen[str]) -> ServerProcess:
+    assert process.stderr
+    assert process.stdout
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if found := re.search(r"Listening on (\S+),", line):
+            has_key = any("key above" in earlier for earlier in said)
+            return ServerProcess(process, found[1], process.stdout.readline().strip() if has_key else "")
+    raise AssertionError(f"amends serve did not start: {''.join(said)}")
