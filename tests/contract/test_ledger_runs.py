@@ -232,6 +232,16 @@ def test_a_swept_item_has_a_line_that_says_why(ledger: Ledger) -> None:
     assert line["error"]["request_id"] == run.request_id
 
 
+def test_a_swept_item_that_was_deferred_tells_its_attempts(ledger: Ledger) -> None:
+    run = create(ledger, 3)
+    defer(ledger, claim(ledger, max_items=2), [0, 1], attempts=4)
+    ledger.cancel(run.id)
+
+    ledger.sweep(run.id, "canceled", CANCELLED)
+
+    assert [line["attempts"] for line in lines(ledger.results(run.id).lines)] == [4, 4, 0]
+
+
 def test_a_sweep_keeps_within_its_limit(ledger: Ledger) -> None:
     run = create(ledger, 5)
     lease = claim(ledger, max_items=2)

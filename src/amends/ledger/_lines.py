@@ -53,16 +53,19 @@ class ResultLines:
             % (_encode(custom_id), status.encode(), self.problem(custom_id, problem), attempts, elapsed_ms)
         )
 
-    def repeated(self, status: ItemStatus, problem: Problem) -> Callable[[str], bytes]:
-        """Return a function from custom_id to the line, for thousands of items that end in the same way.
+    def repeated(self, status: ItemStatus, problem: Problem) -> Callable[[str, int], bytes]:
+        """Return a function from custom_id and attempts to the line, for thousands of items that end in the same way.
 
         The problem must not name the item: only its ``instance`` does, and that is filled in.
         """
         mark = "amends-custom-id"
         parts = self.ended(mark, status, problem).split(mark.encode())
-        head, middle, tail = parts[0][:-1], parts[1][1:], parts[2]
-        return lambda custom_id: b"%b%b%b%b%b" % (
-            head, _encode(custom_id), middle, percent_encoded(custom_id).encode(), tail,
+        head, middle = parts[0][:-1], parts[1][1:]
+        # the last one: a problem may have such members of its own
+        after, _, tail = parts[2].rpartition(b'0,"elapsed_ms":')
+        tail = b',"elapsed_ms":' + tail
+        return lambda custom_id, attempts: b"%b%b%b%b%b%d%b" % (
+            head, _encode(custom_id), middle, percent_encoded(custom_id).encode(), after, attempts, tail,
         )  # fmt: skip
 
     def problem(self, custom_id: str, problem: Problem) -> bytes:

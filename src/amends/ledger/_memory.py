@@ -58,7 +58,6 @@ class MemoryLedger:
     - Items of a span are leased with 0 attempts, deferred ones with those of their deferral.
     - A lease is ``alone`` by the lapses of its span; a suspect is known by the deaths it is leased with.
     - The outcomes of deleted lines still count and still stand in their lineage.
-    - Sample and ``limit_items`` together: the sample decides.
     - Cancelling or ending a run clears its pause.
     """
 

@@ -260,8 +260,8 @@ def _insert_span(tx: Transaction, run_no: int, lo: int, hi: int, lapses: int) ->
     tx.execute(LEASING.insert_span, {"run_no": run_no, "lo": lo, "hi": hi, "lapses": lapses})
 
 
-def sweepable(tx: Transaction, run_no: int, limit: int) -> tuple[list[tuple[int, int]], list[int]]:
-    """Unleased items to end, lowest first: inclusive ranges, each within one span, and deferred seqs."""
+def sweepable(tx: Transaction, run_no: int, limit: int) -> tuple[list[tuple[int, int]], dict[int, int]]:
+    """Unleased items to end, lowest first: inclusive ranges, each within one span, and attempts by deferred seq."""
     ranges = []
     for lo, hi in tx.execute(LEASING.sweepable_spans, {"run_no": run_no}):
         if limit <= 0:
@@ -270,7 +270,7 @@ def sweepable(tx: Transaction, run_no: int, limit: int) -> tuple[list[tuple[int,
         ranges.append((lo, end))
         limit -= end - lo + 1
     rows = tx.execute(LEASING.sweepable_deferred, {"run_no": run_no, "limit": limit}) if limit > 0 else ()
-    return ranges, [seq_of(row[0]) for row in rows]
+    return ranges, {seq_of(key): attempts for key, attempts in rows}
 
 
 def carve(tx: Transaction, run_no: int, lo: int, hi: int) -> None:

@@ -190,12 +190,12 @@ class SqliteLedger:
             if run.ending in (None, "completed") or run.is_terminal:
                 raise InvalidTransition(run.state, "swept")
             ranges, deferred = _leasing.sweepable(tx, run.no, limit)
-            named = _reading.custom_ids(tx, run.no, ranges, deferred)
+            named = _reading.custom_ids(tx, run.no, ranges, list(deferred))
             for lo, hi in ranges:
                 _leasing.carve(tx, run.no, lo, hi)
             if deferred:
-                _leasing.drop_deferred(tx, run.no, deferred)
-            outcomes = _swept(run, named, status, problem)
+                _leasing.drop_deferred(tx, run.no, list(deferred))
+            outcomes = _swept(run, named, deferred, status, problem)
             if outcomes:
                 _leasing.write_outcomes(tx, run.no, outcomes, sorted(seq for seq, _ in named), self._clock())
             return len(outcomes)
@@ -386,6 +386,12 @@ def _together(tx: Transaction, also: Also | None) -> None:
         also(tx)
 
 
-def _swept(run: Run, named: Sequence[tuple[int, str]], status: ItemStatus, problem: Problem) -> list[Outcome]:
-    lines = ResultLines(run.id, run.request_id, run.public_url).repeated(status, problem)
-    return [Outcome(seq, status, problem.slug, 0, 0, lines(custom_id)) for seq, custom_id in named]
+def _swept(
+    run: Run, named: Sequence[tuple[int, str]], attempts: Mapping[int, int], status: ItemStatus, problem: Problem
+) -> list[Outcome]:
+    """attempts: of the items that were deferred, by seq; nobody tried the others."""
+    line = ResultLines(run.id, run.request_id, run.public_url).repeated(status, problem)
+    return [
+        Outcome(seq, status, problem.slug, attempts.get(seq, 0), 0, line(custom_id, attempts.get(seq, 0)))
+        for seq, custom_id in named
+    ]

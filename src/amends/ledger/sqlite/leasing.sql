@@ -145,7 +145,7 @@ select id from lease where expires_ms <= ? order by expires_ms;
 select lo, hi from pending where run_no = :run_no order by lo limit 1000;
 
 -- name: sweepable_deferred
-select key from deferred where run_no = :run_no and lease_id is null order by key limit :limit;
+select key, attempts from deferred where run_no = :run_no and lease_id is null order by key limit :limit;
 
 -- name: custom_ids
 -- The custom_ids of a range of keys, one a line.

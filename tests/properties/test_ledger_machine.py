@@ -1,0 +1,442 @@
+"""A state machine drives the SQLite ledger and the in-memory model side by side and compares all there is to see.
+
+Each run has a kind of its own, so that a claim is determined: which run is drawn is chance, and the contract's matter.
+``AMENDS_SOAK=1`` (``make soak``) runs many more and longer examples.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from amends.database import Database
+from amends.ledger import (
+    ClaimRequest,
+    Commit,
+    Deferral,
+    DuplicateCustomIds,
+    InvalidTransition,
+    ItemStatus,
+    Lease,
+    LeasedItem,
+    Ledger,
+    MemoryLedger,
+    NewItem,
+    NewRun,
+    Run,
+    RunNotFound,
+    Sample,
+    SqliteLedger,
+)
+from amends.problems import problem
+from tests.ledgers import HandClock, attempt, failure, leased, manifest_of, new_run, success
+
+MAX_RUNS = 5
+STATUSES: tuple[ItemStatus | None, ...] = (None, "succeeded", "errored", "canceled", "expired")
+SLUGS = ("prediction_failed", "file_not_found")
+
+chance = st.integers(0, 10_000)
+owners = st.sampled_from(["worker-1", "worker-2"])
+seconds = st.sampled_from([0.0, 0.25, 1.0, 5.0, 30.0])
+limits = st.sampled_from([1, 2, 3, 10_000])
+
+
+@dataclass
+class Twin:
+    """One lease, as each of the ledgers names it. left: seqs nobody reported yet."""
+
+    model: Lease
+    real: Lease
+    left: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """What a worker says about some of its lease's items, whatever the lease is called."""
+
+    outcomes: list[tuple[int, str | None]]
+    deferred: list[Deferral]
+    tried: list[int]
+    deaths: list[int]
+    final: bool
+
+
+def outcome_of(call: Callable[[], Any]) -> Any:
+    """What the call returned, or how it refused."""
+    try:
+        return call()
+    except InvalidTransition as refused:
+        return ("refused in", refused.state)
+    except RunNotFound:
+        return "no such run"
+    except DuplicateCustomIds as found:
+        return ("duplicates", list(found.duplicates), found.total)
+    except ValueError:
+        return "wrong"
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = HandClock()
+        self.folder = tempfile.TemporaryDirectory(prefix="amends-ledger-")
+        self.model: Ledger = MemoryLedger(clock=self.clock.wall, monotonic=self.clock.monotonic, draw=Random(1))
+        self.database, self.real = self.open()
+        self.runs: list[NewRun] = []
+        self.receiving: list[str] = []
+        self.twins: list[Twin] = []
+        self.numbers = 0
+        self.seen: dict[tuple[str, str], bytes] = {}
+
+    def open(self) -> tuple[Database, Ledger]:
+        database = Database.open(Path(self.folder.name) / "amends.db")
+        clock = self.clock
+        return database, SqliteLedger(
+            database, clock=clock.wall, monotonic=clock.monotonic, draw=Random(1), boot="boot"
+        )
+
+    def teardown(self) -> None:
+        self.database.close()
+        self.folder.cleanup()
+
+    # How both are asked
+
+    def both(self, ask: Callable[[Ledger], Any]) -> Any:
+        """Ask both ledgers the same; they answer the same."""
+        expected, found = outcome_of(lambda: ask(self.model)), outcome_of(lambda: ask(self.real))
+        assert plain(found) == plain(expected)
+        return expected
+
+    def some_run(self, number: int) -> str:
+        return self.runs[number % len(self.runs)].id
+
+    def known(self) -> list[Run]:
+        return [run for statement in self.runs if (run := self.model.get(statement.id))]
+
+    # Creating
+
+    @initialize(count=st.integers(1, 8))
+    def create_first(self, count: int) -> None:
+        self.create(count, False, None, 0, 0)
+
+    @precondition(lambda self: len(self.runs) < MAX_RUNS)
+    @rule(
+        count=st.integers(0, 9),
+        validate=st.booleans(),
+        part=st.none() | st.integers(0, 5) | st.builds(Sample, st.integers(0, 6), st.integers(0, 3)),
+        workspace=st.integers(0, 1),
+        repeated=st.sampled_from([0, 0, 0, 1, 3]),
+    )
+    def create(self, count: int, validate: bool, part: int | Sample | None, workspace: int, repeated: int) -> None:
+        held = {"sample": part} if isinstance(part, Sample) else {"limit_items": part}
+        statement = self.statement(workspace_id=f"ws_{workspace}", **held)
+        items = [NewItem(f"item-{n}", b'{"input":"%b"}' % (b"x" * (n % 4)), b"%d" % n) for n in range(count)]
+        self.receive(statement, [*items, *items[:repeated]], validate)
+
+    def statement(self, **changes: Any) -> NewRun:
+        self.numbers += 1
+        run = new_run(f"bpred_{self.numbers:04d}", kind=f"kind-{self.numbers}", created_at=self.clock.wall())
+        return replace(run, **changes)
+
+    def receive(self, statement: NewRun, items: list[NewItem], validate: bool) -> None:
+        self.both(lambda ledger: ledger.open_run(statement))
+        half = len(items) // 2
+        for part in (items[:half], items[half:]):
+            self.both(lambda ledger, part=part: ledger.append(statement.id, part))  # type: ignore[misc]
+        sealed = self.both(lambda ledger: ledger.seal(statement.id, validate=validate))
+        if isinstance(sealed, Run):
+            self.runs.append(statement)
+        else:
+            self.receiving.append(statement.id)
+
+    @precondition(lambda self: self.receiving)
+    @rule()
+    def abandon(self) -> None:
+        run_id = self.receiving.pop()
+        self.both(lambda ledger: ledger.abandon(run_id))
+        assert self.both(lambda ledger: ledger.append(run_id, [])) == "no such run"
+
+    @rule(number=chance, validate=st.booleans(), keep=st.integers(1, 3))
+    def retry(self, number: int, validate: bool, keep: int) -> None:
+        parent = self.model.get(self.some_run(number))
+        if parent is None or len(self.runs) >= MAX_RUNS:
+            return
+        failed = self.both(lambda ledger: ledger.failed_items(parent.id))[:keep]
+        if failed:
+            items = [NewItem(custom_id, payload, b"again", origin) for origin, custom_id, payload in failed]
+            self.receive(self.statement(workspace_id=parent.workspace_id, parent_id=parent.id), items, validate)
+
+    # Moving items
+
+    @rule(number=chance, owner=owners, max_items=limits, max_bytes=st.sampled_from([0, 30, 1_000_000]), ttl=seconds)
+    def claim(self, number: int, owner: str, max_items: int, max_bytes: int, ttl: float) -> None:
+        request = self.request(number, owner, max_items, max_bytes, ttl)
+        self.keep(self.model.claim(request), self.real.claim(request))
+
+    def request(
+        self, number: int, owner: str, max_items: int, max_bytes: int = 1_000_000, ttl: float = 5.0
+    ) -> ClaimRequest:
+        kind = self.runs[number % len(self.runs)].kind
+        return ClaimRequest(owner, max_items, max_bytes, ttl, frozenset({kind}))
+
+    def keep(self, model: Lease | None, real: Lease | None) -> None:
+        assert (model is None) == (real is None)
+        if model is not None and real is not None:
+            assert replace(real, id="") == replace(model, id="")
+            assert real.id not in {twin.real.id for twin in self.twins}
+            self.twins.append(Twin(model, real, [item.seq for item in leased(model)]))
+
+    @precondition(lambda self: self.twins)
+    @rule(number=chance, plan=st.lists(chance, min_size=1, max_size=9), final=st.booleans(), stray=st.integers(0, 19))
+    def commit(self, number: int, plan: list[int], final: bool, stray: int) -> None:
+        twin = self.twins[number % len(self.twins)]
+        report = self.plan(twin, plan, final, is_stray=stray == 0)
+        expected = outcome_of(lambda: self.model.commit(commit_of(twin.model, report)))
+        found = outcome_of(lambda: self.real.commit(commit_of(twin.real, report)))
+        assert found == expected
+        self.note(twin, report, expected)
+
+    @precondition(lambda self: self.twins)
+    @rule(number=chance, plan=st.lists(chance, min_size=1, max_size=9), owner=owners, max_items=limits)
+    def commit_and_claim(self, number: int, plan: list[int], owner: str, max_items: int) -> None:
+        twin = self.twins[number % len(self.twins)]
+        report = self.plan(twin, plan, True)
+        request = self.request(number, owner, max_items)
+        expected, model = self.model.commit_and_claim(commit_of(twin.model, report), request)
+        found, real = self.real.commit_and_claim(commit_of(twin.real, report), request)
+        assert found == expected
+        self.note(twin, report, expected)
+        self.keep(model, real)
+
+    def plan(self, twin: Twin, plan: list[int], final: bool, *, is_stray: bool = False) -> Report:
+        """Decide from the numbers what becomes of each item. is_stray: speak of one that the lease does not hold."""
+        report = Report([], [], [], [], final)
+        for place, seq in enumerate(list(twin.left)):
+            number = plan[place % len(plan)] + place
+            choice = number % 5
+            if choice in (0, 1):
+                report.outcomes.append((seq, (None, SLUGS[number % 2])[choice]))
+            elif choice == 2:
+                report.deferred.append(Deferral(seq, number % 4 + 1, (number % 3) * 1.0))
+            elif choice == 3:
+                report.tried.append(seq)
+                report.deaths += [seq] * (number % 2)
+        if is_stray:
+            report.outcomes.append((max(twin.left, default=0) + 50, None))
+        return report
+
+    def note(self, twin: Twin, report: Report, answer: Any) -> None:
+        if answer is not True:
+            return
+        reported = {seq for seq, _ in report.outcomes} | {deferral.seq for deferral in report.deferred}
+        twin.left = [] if report.final else [seq for seq in twin.left if seq not in reported]
+
+    @precondition(lambda self: self.twins)
+    @rule(number=chance, ttl=seconds)
+    def renew(self, number: int, ttl: float) -> None:
+        twin = self.twins[number % len(self.twins)]
+        assert self.real.renew(twin.real.id, ttl) == self.model.renew(twin.model.id, ttl)
+
+    @rule(by=seconds)
+    def advance(self, by: float) -> None:
+        self.clock.advance(by)
+
+    @rule()
+    def reap(self) -> None:
+        lapsed, found = set(self.model.reap()), set(self.real.reap())
+        assert found == {twin.real.id for twin in self.twins if twin.model.id in lapsed}
+
+    @rule(owner=owners)
+    def release_owner(self, owner: str) -> None:
+        self.both(lambda ledger: ledger.release_owner(owner))
+
+    @rule(starts=st.integers(0, 3))
+    def crash(self, starts: int) -> None:
+        """The owning process ends between two steps; often the next one starts by returning every lease."""
+        self.database.close()
+        self.database, self.real = self.open()
+        if starts == 0:
+            self.both(lambda ledger: ledger.release_all())
+            self.both(lambda ledger: ledger.abandon_receiving())
+            self.receiving.clear()
+
+    # Moving runs
+
+    @rule(number=chance, plan=st.lists(st.booleans(), min_size=1, max_size=6))
+    def settle(self, number: int, plan: list[bool]) -> None:
+        run_id = self.some_run(number)
+        items = outcome_of(lambda: self.model.items(run_id))
+        chosen = [LeasedItem(*item) for item in items if plan[item[0] % len(plan)]] if isinstance(items, list) else []
+        self.both(lambda ledger: ledger.settle(run_id, [failure(run_id, item, "file_not_found") for item in chosen]))
+
+    @rule(number=chance)
+    def start(self, number: int) -> None:
+        self.both(lambda ledger: ledger.start(self.some_run(number)))
+
+    @rule(number=chance, often=st.integers(0, 2))
+    def cancel(self, number: int, often: int) -> None:
+        if often == 0:
+            self.both(lambda ledger: ledger.cancel(self.some_run(number)))
+
+    @rule(number=chance, ending=st.sampled_from(["failed", "expired"]), often=st.integers(0, 2))
+    def end(self, number: int, ending: Any, often: int) -> None:
+        error = problem("validation_failed", "Too many failed.") if ending == "failed" else None
+        if often == 0:
+            self.both(lambda ledger: ledger.end(self.some_run(number), ending, error))
+
+    @rule(number=chance)
+    def pause(self, number: int) -> None:
+        self.both(lambda ledger: ledger.pause(self.some_run(number), "operator"))
+
+    @rule(number=chance)
+    def resume(self, number: int) -> None:
+        self.both(lambda ledger: ledger.resume(self.some_run(number)))
+
+    @rule(number=chance)
+    def extend(self, number: int) -> None:
+        self.both(lambda ledger: ledger.extend(self.some_run(number)))
+
+    @rule(number=chance, limit=limits)
+    def sweep(self, number: int, limit: int) -> None:
+        cancelled = problem("batch_cancelled")
+        self.both(lambda ledger: ledger.sweep(self.some_run(number), "canceled", cancelled, limit))
+
+    @rule(number=chance)
+    def fence(self, number: int) -> None:
+        self.both(lambda ledger: ledger.fence(self.some_run(number)))
+
+    @rule(number=chance)
+    def finalize_and_finish(self, number: int) -> None:
+        run_id = self.some_run(number)
+        self.both(lambda ledger: ledger.finalize(run_id))
+        run = self.model.get(run_id)
+        if run is not None:
+            self.both(lambda ledger: ledger.finish(run_id, manifest_of(run)))
+
+    # Forgetting
+
+    @rule(number=chance, often=st.integers(0, 2))
+    def delete_lines(self, number: int, often: int) -> None:
+        run_id = self.some_run(number)
+        if often == 0:
+            self.both(lambda ledger: ledger.delete_lines(run_id))
+
+    @rule(number=chance, often=st.integers(0, 2))
+    def delete_run(self, number: int, often: int) -> None:
+        """Only a run without retries: a lineage is kept until its newest run expires."""
+        run_id = self.some_run(number)
+        run = self.model.get(run_id)
+        if often == 0 and run is not None and len(self.lineage(run)) == 1:
+            self.both(lambda ledger: ledger.delete_run(run_id))
+
+    def lineage(self, run: Run) -> list[str]:
+        return [run.root_id, *(child.id for child in self.model.children(run.id))]
+
+    @rule(limit=limits)
+    def clean(self, limit: int) -> None:
+        """What a row is each ledger decides for itself."""
+        self.model.clean(limit)
+        self.real.clean(limit)
+
+    # What must always hold
+
+    @invariant()
+    def everything_accounted_for(self) -> None:
+        for run in self.known():
+            told = self.real.conservation(run.id)
+            assert told.holds, told
+            assert told == self.model.conservation(run.id)
+            assert told.outcomes == run.counts.ended
+
+    @invariant()
+    def runs_agree(self) -> None:
+        for statement in self.runs:
+            self.both(lambda ledger, run_id=statement.id: ledger.get(run_id))  # type: ignore[misc]
+            self.both(lambda ledger, run_id=statement.id: ledger.children(run_id))  # type: ignore[misc]
+            self.both(lambda ledger, run_id=statement.id: ledger.manifest(run_id))  # type: ignore[misc]
+        self.both(lambda ledger: ledger.unfinished())
+        self.both(lambda ledger: ledger.find("ws_0"))
+        self.both(lambda ledger: ledger.backlog())
+
+    @invariant()
+    def results_agree(self) -> None:
+        for run in self.known():
+            for options in ({}, {"partial": True}, {"limit": 2}, {"after": 1}):
+                for lineage in (False, True):
+                    self.both(lambda ledger, o=options, n=lineage, i=run.id: ledger.results(i, lineage=n, **o))  # type: ignore[misc]
+            for status in STATUSES:
+                self.both(lambda ledger, s=status, i=run.id: ledger.results(i, status=s, lineage=True))  # type: ignore[misc]
+                self.both(lambda ledger, s=status, i=run.id: ledger.results_by_completion(i, status=s))  # type: ignore[misc]
+            self.both(lambda ledger, i=run.id: ledger.results_by_completion(i, after=1, limit=2))  # type: ignore[misc]
+
+    @invariant()
+    def failures_agree(self) -> None:
+        for run in self.known():
+            for lineage in (False, True):
+                self.both(lambda ledger, n=lineage, i=run.id: ledger.failures(i, lineage=n))  # type: ignore[misc]
+            self.both(lambda ledger, i=run.id: ledger.failed_items(i))  # type: ignore[misc]
+            self.both(lambda ledger, i=run.id: ledger.failed_items(i, types=frozenset({SLUGS[0]}), after=0, limit=2))  # type: ignore[misc]
+            wanted = [custom_id for _, custom_id, _ in self.model.items(run.id)]
+            self.both(lambda ledger, w=wanted, i=run.id: sorted(set(ledger.held_by_children(i, w))))  # type: ignore[misc]
+
+    @invariant()
+    def items_agree_and_no_outcome_ever_changes(self) -> None:
+        for run in self.known():
+            items = self.both(lambda ledger, i=run.id: ledger.items(i))  # type: ignore[misc]
+            for _, custom_id, _ in items:
+                record = self.both(lambda ledger, i=run.id, c=custom_id: ledger.item(i, c))  # type: ignore[misc]
+                if record.line is not None:
+                    assert self.seen.setdefault((run.id, custom_id), record.line) == record.line
+
+
+def plain(found: Any) -> Any:
+    """Values as they can be compared: sequences as tuples, problems by what they say."""
+    if isinstance(found, Run):
+        error = None if found.error is None else (found.error.slug, found.error.detail)
+        return replace(found, error=None), error
+    if isinstance(found, (list, tuple)) and not hasattr(found, "_fields"):
+        return tuple(plain(member) for member in found)
+    if hasattr(found, "examples"):
+        return found.problem, found.count, tuple(found.examples)
+    if hasattr(found, "sections"):
+        return found.counts, found.lines, found.sha256, tuple(found.sections)
+    if hasattr(found, "input_hash"):
+        return replace(found, attempts=tuple(found.attempts))
+    return found
+
+
+def commit_of(lease: Lease, report: Report) -> Commit:
+    items = {item.seq: item for item in leased(lease)}
+    any_item = next(iter(items.values()))
+    return Commit(
+        lease.id,
+        [
+            success(lease.run_id, items.get(seq, any_item)) if slug is None else failure(lease.run_id, items[seq], slug)
+            for seq, slug in report.outcomes
+            if seq in items
+        ]
+        + [success(lease.run_id, any_item._replace(seq=seq)) for seq, _ in report.outcomes if seq not in items],
+        report.deferred,
+        [attempt(seq, items[seq].attempts + 1) for seq in report.tried],
+        report.deaths,
+        report.final,
+    )
+
+
+is_soaking = bool(os.environ.get("AMENDS_SOAK"))
+TestLedgers = LedgerMachine.TestCase
+TestLedgers.settings = settings(
+    max_examples=1_000 if is_soaking else 60,
+    stateful_step_count=80 if is_soaking else 40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
