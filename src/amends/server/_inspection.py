@@ -28,9 +28,14 @@ def main() -> None:
     for line in sys.stdin:
         path = Path(json.loads(line)["path"])
         found = _identify(magika, path)
-        print(json.dumps(found), flush=True)
+        _answer(found)
         pages = _count_pages(path) if found["media_type"] == "application/pdf" else None
-        print(json.dumps({"pages": pages}), flush=True)
+        _answer({"pages": pages})
+
+
+def _answer(part: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(part) + "\n")
+    sys.stdout.flush()
 
 
 def _identify(magika: Any, path: Path) -> dict[str, Any]:

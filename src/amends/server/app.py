@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
@@ -40,6 +40,8 @@ _DESCRIPTION: Final = (
 
 def create_app(services: Services, *, routers: Iterable[APIRouter] = ROUTERS) -> FastAPI:
     """Put the application together. A request passes, from outside in: its id, the error handler, authentication, limits, a route."""
+    chosen = list(routers)
+    pass_on = _pass_on([route for router in chosen for route in router.routes if isinstance(route, APIRoute)])
     app = FastAPI(
         title="Amends",
         version=__version__,
@@ -49,7 +51,7 @@ def create_app(services: Services, *, routers: Iterable[APIRouter] = ROUTERS) ->
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
-        exception_handlers={HTTPException: _pass_on, RequestValidationError: _pass_on},
+        exception_handlers={HTTPException: pass_on, RequestValidationError: pass_on},
         middleware=[
             Middleware(RequestContext, metrics=services.metrics),
             Middleware(ErrorHandling, public_url=services.public_url),
@@ -57,36 +59,26 @@ def create_app(services: Services, *, routers: Iterable[APIRouter] = ROUTERS) ->
             Middleware(Limits, limits=services.settings.limits),
         ],
     )
-    for router in routers:
+    for router in chosen:
         app.include_router(router)
     app.state.amends = services
     app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
     return app
 
 
-async def _pass_on(request: Request, error: Exception) -> Any:
-    """What the framework would answer itself is left to ErrorHandling, with what only the router knows: the methods allowed."""
-    if isinstance(error, HTTPException) and error.status_code == 405:
-        raise ProblemError(problem("method_not_allowed", allow=_allowed(request))) from error
-    raise error
+def _pass_on(routes: Sequence[APIRoute]) -> Callable[[Request, Exception], Awaitable[Any]]:
+    """The framework's handler for what it would answer itself: left to ErrorHandling, with what only the router knows."""
 
+    async def handle(request: Request, error: Exception) -> Any:
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            # The framework names the methods of the first matching route only.
+            matching = [route.methods or set() for route in routes if route.path_regex.match(request.url.path)]
+            raise ProblemError(problem("method_not_allowed", allow=sorted(set().union(*matching)))) from error
+        raise error
 
-def _allowed(request: Request) -> list[str]:
-    """Every method of the path; the framework names those of the first route only."""
-    found: set[str] = set()
-    for route in _routes(request.app.routes):
-        if route.path_regex.match(request.url.path):
-            found |= route.methods
-    return sorted(found)
-
-
-def _routes(routes: Iterable[Any]) -> Iterable[APIRoute]:
-    for route in routes:
-        if isinstance(route, APIRoute):
-            yield route
-        else:
-            yield from _routes(getattr(route, "routes", ()))
+    return handle
 
 
 def _operation_id(route: APIRoute) -> str:
-    return route.name
+    group = str(route.tags[0]).replace(" ", "_") if route.tags else "other"
+    return f"{group}.{route.name}"

@@ -13,7 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import structlog
 
@@ -93,11 +93,10 @@ class Inspector:
         known: dict[str, Any] = {}
         try:
             child = self._child = self._child or self._start()
-            assert child.stdin and child.stdout
-            child.stdin.write(json.dumps({"path": str(path)}).encode() + b"\n")
-            child.stdin.flush()
+            stdin, stdout = cast(IO[bytes], child.stdin), cast(IO[bytes], child.stdout)
+            stdin.write(json.dumps({"path": str(path)}).encode() + b"\n")
             while "pages" not in known:
-                known |= json.loads(_read_line(child.stdout, end))
+                known |= json.loads(_read_line(stdout, end))
         except (BrokenPipeError, EOFError, TimeoutError) as error:
             log.warning(
                 "inspection_failed", blob=path.parent.name + path.name, known=known, reason=type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
@@ -15,6 +15,9 @@ from amends.blobs import BlobWriter
 from amends.problems import FieldError, ProblemError, problem, validation_failed
 from amends.server.limits import too_large
 from amends.server.settings import LimitSettings
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 _WRITE_BYTES: Final = 1 << 20
 _PART_HEADER_BYTES: Final = 8 << 10
@@ -79,7 +82,7 @@ class FormReader:
             data, self._pending = bytes(self._pending), bytearray()
             await asyncio.to_thread(self._writer.write, data)
 
-    def _callbacks(self) -> dict[str, object]:
+    def _callbacks(self) -> MultipartCallbacks:
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._on_header_name,

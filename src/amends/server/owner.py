@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
+import socket as sockets
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
@@ -27,7 +28,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from amends.blobs import LocalBlobs
 from amends.database import Database, Transaction
-from amends.engine import Engine
 from amends.ledger import SqliteLedger
 from amends.server.app import create_app
 from amends.server.composition import make_engine, processors
@@ -47,6 +47,9 @@ from amends.server.metrics import Metrics
 from amends.server.services import Services
 from amends.server.settings import ServerSettings, Settings
 from amends.store import IssuedKey, Store, Workspace
+
+if TYPE_CHECKING:
+    from amends.engine import Engine
 
 __all__ = [
     "CannotListen",
@@ -68,7 +71,7 @@ _THREADS = 32
 # With the standard 5 ms the writer waits that long for the interpreter after each step while another thread computes.
 _SWITCH_SECONDS = 0.001
 
-EngineFactory = Callable[[Settings, SqliteLedger, Path], Engine]
+EngineFactory = Callable[[Settings, SqliteLedger, Path], "Engine"]
 
 
 class CannotListen(StartError):
@@ -134,7 +137,7 @@ class Owner:
         """Let running work finish within the grace, then stop. Idempotent."""
         self._stack.close()
 
-    def _open(self, stack: ExitStack, directory: DataDirectory, listener: socket.socket | None) -> None:
+    def _open(self, stack: ExitStack, directory: DataDirectory, listener: sockets.socket | None) -> None:
         database = Database.open(directory.database)
         stack.callback(database.close)
         blobs = LocalBlobs(directory.blobs)
@@ -175,7 +178,7 @@ class Owner:
             stack.callback(engine.close, self._settings.engine.grace_seconds)
         self._answer(stack, directory, listener)
 
-    def _answer(self, stack: ExitStack, directory: DataDirectory, listener: socket.socket | None) -> None:
+    def _answer(self, stack: ExitStack, directory: DataDirectory, listener: sockets.socket | None) -> None:
         app = create_app(self.services)
         grace = self._settings.engine.grace_seconds
         sites = [_Site(_AsOwner(app), directory.listen(), grace)]
@@ -198,7 +201,8 @@ def serve(settings: Settings) -> int:
     stopping = threading.Event()
     with _signals(stopping), Owner(settings, command="serve", listen=True) as owner:
         if owner.first_key:
-            print(owner.first_key.secret, flush=True)
+            sys.stdout.write(owner.first_key.secret + "\n")
+            sys.stdout.flush()
         if settings.server.log_format == "json":
             log.info("listening", url=owner.url, data=str(settings.server.data), first_key=bool(owner.first_key))
         else:
@@ -209,11 +213,12 @@ def serve(settings: Settings) -> int:
 
 
 def _say(settings: Settings, owner: Owner) -> None:
-    if owner.first_key:
-        print("The key above is the owner's. It is shown only now: Authorization: Bearer ak_…", file=sys.stderr)
+    lines = [f"Listening on {owner.url}, data in {settings.server.data}"]
     if settings.server.no_auth:
-        print("Authentication is off: everybody on this machine is the owner.", file=sys.stderr)
-    print(f"Listening on {owner.url}, data in {settings.server.data}", file=sys.stderr, flush=True)
+        lines.insert(0, "Authentication is off: everybody on this machine is the owner.")
+    if owner.first_key:
+        lines.insert(0, "The key above is the owner's. It is shown only now: Authorization: Bearer ak_…")
+    sys.stderr.write("\n".join(lines) + "\n")
 
 
 @contextmanager
@@ -243,19 +248,19 @@ def _first_start(tx: Transaction, store: Store, *, needs_key: bool) -> _FirstSta
 
 
 @contextmanager
-def _listening(settings: ServerSettings) -> Iterator[socket.socket]:
+def _listening(settings: ServerSettings) -> Iterator[sockets.socket]:
     """The TCP socket, bound before anything else is touched. Raises CannotListen."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        family, kind, protocol, _, address = sockets.getaddrinfo(
+            settings.host, settings.port, type=sockets.SOCK_STREAM, flags=sockets.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, kind, protocol)
+        listener = sockets.socket(family, kind, protocol)
     except OSError as error:
         raise CannotListen(f"{settings.host} is no address to listen on: {error.strerror or error}") from error
     with listener:
         if settings.no_auth and not ip_address(address[0]).is_loopback:
             raise CannotListen(f"--no-auth works on loopback only, and {settings.host} is not")
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
         except OSError as error:
@@ -269,7 +274,7 @@ def _listening(settings: ServerSettings) -> Iterator[socket.socket]:
         yield listener
 
 
-def _url_of(listener: socket.socket, settings: ServerSettings) -> str:
+def _url_of(listener: sockets.socket, settings: ServerSettings) -> str:
     address, port = listener.getsockname()[:2]
     host = ip_address(address)
     if host.is_unspecified:
@@ -292,7 +297,7 @@ class _Site(uvicorn.Server):
     """The application on one socket. Signals are the business of ``serve``."""
 
     def __init__(
-        self, app: ASGIApp, listener: socket.socket, grace_seconds: float, settings: ServerSettings | None = None
+        self, app: ASGIApp, listener: sockets.socket, grace_seconds: float, settings: ServerSettings | None = None
     ) -> None:
         self.listener = listener
         super().__init__(
@@ -354,6 +359,6 @@ class _Front:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="amends-work"))
         tasks = [asyncio.create_task(site.serve(sockets=[site.listener])) for site in self._sites]
         while not all(site.started for site in self._sites) and not any(task.done() for task in tasks):
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # noqa: ASYNC110 uvicorn has a flag for it, no event
         self._started.set()
         await asyncio.gather(*tasks)

@@ -59,6 +59,7 @@ class RequestContext:
 
 def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
-        if name == b"x-request-id" and _SANE.fullmatch(own := value.decode("latin-1")):
-            return own
+        if name == b"x-request-id":
+            own: str = value.decode("latin-1")
+            return own if _SANE.fullmatch(own) else new_id("req_")
     return new_id("req_")

@@ -5,6 +5,7 @@ then ``AMENDS_*``, then flags. A setting of a group is written ``[limits] json_b
 ``AMENDS_LIMITS_JSON_BODY_BYTES`` in the environment; those of the server itself stand at the top and have no group in their name.
 """
 
+# ruff: noqa: RUF009, `_setting` is `dataclasses.field` with words, not a value made once for all
 from __future__ import annotations
 
 import tomllib
@@ -200,7 +201,7 @@ def _apply(settings: Settings, given: Mapping[str, tuple[Any, str]]) -> Settings
             raise SettingsError(f"{source}: {name}: {error}") from error
         settings = replace(
             settings,
-            **{group: replace(getattr(settings, group), **{key: fitted})},  # type: ignore[arg-type]
+            **{group: replace(getattr(settings, group), **{key: fitted})},
             sources={**settings.sources, name: source},
         )
     return settings
