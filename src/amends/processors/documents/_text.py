@@ -80,47 +80,12 @@ def _load(path: Path, limits: Limits) -> bytes:
 
 _UNSEEN = {"head", "script", "style", "template", "noscript", "svg", "iframe", "object", "select", "-comment"}
 _CELLS = {"td", "th"}
+_ROWS = {"br", "dd", "dt", "li", "tr"}
 _BLOCKS = {
-    "address",
-    "article",
-    "aside",
-    "blockquote",
-    "body",
-    "br",
-    "caption",
-    "dd",
-    "details",
-    "div",
-    "dl",
-    "dt",
-    "fieldset",
-    "figcaption",
-    "figure",
-    "footer",
-    "form",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "header",
-    "hr",
-    "li",
-    "main",
-    "nav",
-    "ol",
-    "p",
-    "pre",
-    "section",
-    "summary",
-    "table",
-    "tbody",
-    "tfoot",
-    "thead",
-    "tr",
-    "ul",
-}
+    "address", "article", "aside", "blockquote", "body", "caption", "details", "div", "dl", "fieldset", "figcaption",
+    "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "main", "nav", "ol", "p", "pre",
+    "section", "summary", "table", "ul",
+}  # fmt: skip
 _BREAK = "\n"
 _CELL_BREAK = "\t"
 
@@ -160,6 +125,8 @@ def html_text(html: str) -> str:
 def _marks(tag: str) -> tuple[str, str]:
     if tag in _CELLS:
         return "", _CELL_BREAK
+    if tag in _ROWS:
+        return "", _BREAK
     return (_BREAK, _BREAK) if tag in _BLOCKS else ("", "")
 
 
