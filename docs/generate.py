@@ -6,9 +6,12 @@ Run by ``make docs``; the pages are not kept, so they cannot grow old.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import httpx2
 
 from amends.cli._app import app
 from amends.cli._options import twin_of
@@ -48,7 +51,7 @@ def cli_page() -> str:
         f"Each flag has one environment twin: `--no-auth` is `{twin_of('--no-auth')}`. A flag that is given wins. Data goes to stdout, "
         "talk to stderr. [Exit codes](../howto/run.md#exit-codes).\n\n"
     )
-    text = app.generate_docs(output_format="markdown", heading_level=2, recursive=True, generate_toc=False)
+    text = app.generate_docs(output_format="markdown", heading_level=2)
     return lead + text
 
 
@@ -71,8 +74,10 @@ def problems_page() -> str:
     """The whole catalogue."""
     parts = [
         "# Problems",
-        "Everything that can go wrong, as `application/problem+json` (RFC 9457). The `type` of a problem is the address of its page on "
-        "your server, `/errors/{slug}`; compare its last part only. `amends explain SLUG` says the same in the terminal.",
+        (
+            "Everything that can go wrong, as `application/problem+json` (RFC 9457). The `type` of a problem is the address of its page on "
+            "your server, `/errors/{slug}`; compare its last part only. `amends explain SLUG` says the same in the terminal."
+        ),
         "| type | status | met | meaning |\n| --- | --- | --- | --- |\n"
         + "\n".join(
             f"| [`{row.slug}`](#{row.slug}) | {row.status} | {cell(', '.join(MET[p] for p in sorted(row.where)))} | {cell(row.meaning)} |"
@@ -110,15 +115,19 @@ def operation_lines(method: str, path: str, operation: dict[str, Any]) -> Iterat
             for one in parameters
         )
     answers = operation.get("responses", {})
-    yield "Answers: " + ", ".join(f"{status} {cell(one.get('description', ''))}".strip() for status, one in answers.items())
+    yield "Answers: " + ", ".join(
+        f"{status} {cell(one.get('description', ''))}".strip() for status, one in answers.items()
+    )
 
 
 def http_page(document: dict[str, Any]) -> str:
     """Every operation of the OpenAPI document."""
     parts = [
         "# HTTP API",
-        "From the server's own OpenAPI 3.1 document, which it answers at `/openapi.json`. Times are RFC 3339 in UTC. Lists take `limit` and "
-        "`after` and are newest first. Every failure is a [problem](problems.md).",
+        (
+            "From the server's own OpenAPI 3.1 document, which it answers at `/openapi.json`. Times are RFC 3339 in UTC. Lists take `limit` and "
+            "`after` and are newest first. Every failure is a [problem](problems.md)."
+        ),
     ]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -128,17 +137,33 @@ def http_page(document: dict[str, Any]) -> str:
 
 
 def states_page() -> str:
-    """The transitions of a run, from the table that the ledger enforces."""
-    from amends.ledger import TRANSITIONS
+    """The transitions of a run, from the table that the ledgers enforce."""
+    from amends.engine._transitions import TRANSITIONS
 
-    rows = "\n".join(f"| `{state}` | {', '.join(f'`{to}`' for to in sorted(after)) or 'the end'} |" for state, after in TRANSITIONS.items())
-    return f"| from | to |\n| --- | --- |\n{rows}\n"
+    lines = ["| from | to | when |", "| --- | --- | --- |"]
+    for state, followers in TRANSITIONS.items():
+        lines += [f"| `{state}` | `{follower}` | {cell(reason)} |" for follower, reason in followers.items()]
+        if not followers:
+            lines.append(f"| `{state}` | the end | |")
+    return "\n".join(lines) + "\n"
+
+
+def openapi_document() -> dict[str, Any]:
+    """The document as a server answers it."""
+    from amends.server.owner import Owner
+
+    with tempfile.TemporaryDirectory() as place:
+        settings = Settings().with_flags(data=Path(place, "data"))
+        with (
+            Owner(settings, engine=None) as owner,
+            httpx2.Client(transport=httpx2.HTTPTransport(uds=str(owner.socket))) as http,
+        ):
+            document: dict[str, Any] = http.get("http://local/openapi.json").json()
+            return document
 
 
 def main() -> None:
     """Write every page."""
-    from amends.server.app import openapi_document
-
     REFERENCE.mkdir(exist_ok=True)
     document = openapi_document()
     pages = {

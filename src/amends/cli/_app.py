@@ -23,17 +23,21 @@ _HELP = Group("Find out", sort_key=3)
 Output = Annotated[Path | None, Parameter(name=["--output", "-o"])]
 Role = Literal["viewer", "member", "admin", "owner"]
 
+_PARAMETER = Parameter(negative=())  # there is no --no-json: what is off by default needs no flag to be off
+
 app = App(
     name="amends",
     help="Bulk AI-data work in which every item ends in a result or in a typed failure that says how to put it right.",
     version=__version__,
     config=EnvironmentTwins(),
-    default_parameter=Parameter(negative=()),
+    default_parameter=_PARAMETER,
     suppress_keyboard_interrupt=False,
     group_commands=_HELP,
 )
-keys = App(name="keys", help="Make, list and revoke API keys.", group=_OPERATE)
-models = App(name="models", help="Install, check and list the embedded models.", group=_OPERATE)
+keys = App(name="keys", help="Make, list and revoke API keys.", default_parameter=_PARAMETER, group=_OPERATE)
+models = App(
+    name="models", help="Install, check and list the embedded models.", default_parameter=_PARAMETER, group=_OPERATE
+)
 app.command(keys)
 app.command(models)
 

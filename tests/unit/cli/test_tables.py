@@ -1,0 +1,55 @@
+"""Tables out: what is written reads back, and a failed write leaves what was there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amends.cli._exits import BadUsage, LocalFailure
+from amends.cli._tables import output_format, read_table, write_table
+
+ROWS = [{"a": "x", "n": 1, "o": {"k": [1]}}, {"a": 'ü, "q"\n', "n": None, "o": None}]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_table_reads_back(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"t.{suffix}"
+    write_table(path, ("a", "n", "o"), ROWS)
+    found = read_table(path)
+    assert found.columns == ("a", "n", "o")
+    assert [row["a"] for row in found.rows] == [row["a"] for row in ROWS]
+    assert str(found.rows[0]["n"]) == "1"
+    assert found.rows[0]["o"] in ({"k": [1]}, '{"k": [1]}')
+
+
+def test_column_of_several_types_is_text_in_parquet(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.parquet", ("a",), [{"a": 1}, {"a": "x"}, {}])
+    assert [row.get("a") for row in read_table(tmp_path / "t.parquet").rows] == ["1", "x", None]
+
+
+def test_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text("old")
+
+    def rows() -> Iterator[Mapping[str, Any]]:
+        yield {"a": 1}
+        raise RuntimeError("killed here")
+
+    with pytest.raises(RuntimeError):
+        write_table(path, ("a",), rows())
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_unwritable_place_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LocalFailure, match="file/t.csv"):
+        write_table(tmp_path / "file" / "t.csv", ("a",), [])
+
+
+def test_unknown_ending_is_refused() -> None:
+    with pytest.raises(BadUsage, match=r"\.jsonl, \.csv or \.parquet"):
+        output_format(Path("x.xlsx"))
