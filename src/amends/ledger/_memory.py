@@ -399,6 +399,18 @@ class MemoryLedger:
 
     # Retention
 
+    def outdated(
+        self, *, lines_before: float, runs_before: float, limit: int = 100
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        with self._lock:
+            views = sorted((run.view() for run in self._all_visible()), key=lambda run: run.ended_at or math.inf)
+        newest = {view.root_id: -math.inf for view in views}
+        for view in views:
+            newest[view.root_id] = max(newest[view.root_id], math.inf if view.ended_at is None else view.ended_at)
+        ended = [(view, view.ended_at) for view in views if view.ended_at is not None]
+        lines = [view.id for view, at in ended if at < lines_before and view.lines_deleted_at is None]
+        return lines[:limit], [view.id for view, _ in ended if newest[view.root_id] < runs_before][:limit]
+
     def delete_lines(self, run_id: str) -> None:
         with self._lock:
             run = self._terminal(run_id, "deleted")

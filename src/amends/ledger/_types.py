@@ -138,6 +138,11 @@ class Run:
     def is_terminal(self) -> bool:
         return self.state in TERMINAL
 
+    @property
+    def ended_at(self) -> float | None:
+        """When it reached its terminal state."""
+        return self.completed_at or self.failed_at or self.cancelled_at or self.expired_at
+
 
 class LeasedItem(NamedTuple):
     """attempts: tries already made and recorded before this one."""

@@ -318,6 +318,15 @@ class SqliteLedger:
 
     # Retention
 
+    def outdated(
+        self, *, lines_before: float, runs_before: float, limit: int = 100
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        def work(tx: Transaction) -> tuple[Sequence[str], Sequence[str]]:
+            lines = [row[0] for row in tx.execute(RUNS.outdated_lines, {"before": lines_before, "limit": limit})]
+            return lines, [row[0] for row in tx.execute(RUNS.outdated_runs, {"before": runs_before, "limit": limit})]
+
+        return self._read(work)
+
     def delete_lines(self, run_id: str) -> None:
         self._database.write(lambda tx: _runs.delete_lines(tx, run_id, self._clock()))
 

@@ -182,3 +182,21 @@ insert into meta (name, value) values ('boot_id', :boot_id) on conflict (name) d
 
 -- name: everything_due
 update deferred set due_ms = 0;
+
+-- name: outdated_lines
+-- Runs that ended before a time and still have their lines.
+select id from run
+where state in ('completed', 'failed', 'cancelled', 'expired') and deleted = 0 and lines_deleted_at is null
+  and coalesce(completed_at, failed_at, cancelled_at, expired_at) < :before
+order by coalesce(completed_at, failed_at, cancelled_at, expired_at) limit :limit;
+
+-- name: outdated_runs
+-- Runs of lineages of which no run is unfinished or ended at that time or later.
+select id from run
+where state in ('completed', 'failed', 'cancelled', 'expired') and deleted = 0
+  and coalesce(completed_at, failed_at, cancelled_at, expired_at) < :before
+  and not exists (
+    select 1 from run newer
+    where newer.root_id = run.root_id and newer.deleted = 0 and newer.state <> 'receiving'
+      and coalesce(newer.completed_at, newer.failed_at, newer.cancelled_at, newer.expired_at, 9e18) >= :before)
+order by coalesce(completed_at, failed_at, cancelled_at, expired_at) limit :limit;

@@ -1,0 +1,276 @@
+"""The engine: keeps workers running, serves them, and moves runs through their life."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from amends.blobs import LocalBlobs
+from amends.engine._connections import Connection
+from amends.engine._desk import Desk, NeedsOfRuns
+from amends.engine._loading import Processors, installed_processors
+from amends.engine._maintenance import Maintenance
+from amends.engine._settings import EngineSettings
+from amends.engine._signal import WorkSignal
+from amends.engine._wire import Configure, Prepare, Rules
+from amends.engine.executor import Executor, Slot
+from amends.engine.local import LocalExecutor
+from amends.ledger import Ledger
+from amends.resilience import backoff
+
+log = logging.getLogger("amends.engine")
+
+_STEADY_SECONDS: Final = 10.0
+"""A worker that lived so long is restarted at once."""
+_RESTART_SECONDS: Final = 0.2
+_MAX_RESTART_SECONDS: Final = 30.0
+_FAILURE_PAUSE_SECONDS: Final = 1.0
+_STOP_MARGIN_SECONDS: Final = 2.0
+
+
+class OwnersExecutor(Executor, Protocol):
+    """An executor whose workers speak to the owner through a socket."""
+
+    def channel(self, worker_id: str) -> socket.socket: ...
+
+    def pid(self, worker_id: str) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """A running worker. pid, child_pid: None where there is no such process (any more). run_id: what it works on."""
+
+    worker_id: str
+    pid: int | None
+    child_pid: int | None
+    run_id: str | None
+
+
+@dataclass(slots=True)
+class _Place:
+    """A slot and the worker in it."""
+
+    slot: Slot
+    worker_id: str | None = None
+    started_at: float = 0.0
+    quick_ends: int = 0
+    start_at: float = 0.0
+
+
+class Engine:
+    """Runs a number of workers on a ledger, in the process that owns it.
+
+    blobs: the folder of ``LocalBlobs``. cache: where processors may keep caches; None takes a folder beside the blobs.
+    processors: kind → ``module:factory``; None takes the installed ones. executor: None takes subprocesses.
+    Not to be started twice. Threads: one to maintain, and one for each worker.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        executor: OwnersExecutor | None = None,
+        *,
+        blobs: Path,
+        cache: Path | None = None,
+        processors: Mapping[str, str] | None = None,
+        settings: EngineSettings | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger = ledger
+        self._executor: OwnersExecutor = executor or LocalExecutor()
+        self._settings = settings or EngineSettings()
+        self._monotonic = monotonic
+        self._processors = Processors(installed_processors() if processors is None else processors)
+        self._blobs = blobs
+        self._cache = cache or blobs.parent / "cache"
+        self._signal = WorkSignal(monotonic)
+        self._needs = NeedsOfRuns(self._processors)
+        self._lock = threading.Lock()
+        self._connections: dict[str, Connection] = {}
+        self._places = [_Place(Slot()) for _ in range(self._worker_count())]
+        self._poked = threading.Event()
+        self._closing = threading.Event()
+        self._maintenance = Maintenance(
+            ledger,
+            self._processors,
+            self._settings,
+            read_blob=LocalBlobs(blobs).get,
+            monotonic=monotonic,
+            clock=clock,
+            on_stop=self._stop_run,
+            on_lapse=self._kill_lapsed,
+            on_work=self._signal.wake,
+        )
+        self._thread = threading.Thread(target=self._maintain, name="engine", daemon=True)
+
+    def start(self) -> None:
+        """Start workers and maintenance; returns at once."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something changed that workers or maintenance may wait for: a run sealed, extended, retried, resumed, cancelled."""
+        self._signal.wake()
+        self._poked.set()
+
+    def workers(self) -> Sequence[WorkerStatus]:
+        """The workers that run now."""
+        with self._lock:
+            desks = [(name, connection.desk) for name, connection in self._connections.items()]
+        return [WorkerStatus(name, self._executor.pid(name), desk.child_pid, desk.run_id) for name, desk in desks]
+
+    def pids(self) -> Sequence[int]:
+        """The process ids of all workers: supervisors and children."""
+        return [pid for worker in self.workers() for pid in (worker.pid, worker.child_pid) if pid is not None]
+
+    def close(self, grace_seconds: float | None = None) -> None:
+        """Stop: workers finish what is running within the grace, the rest goes back to be claimed. Idempotent.
+
+        grace_seconds: None takes the setting; 0 kills at once.
+        """
+        if self._closing.is_set():
+            return
+        grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
+        self._closing.set()
+        self._poked.set()
+        if self._thread.ident is not None:
+            connections = self._all_connections()
+            for connection in connections:
+                connection.drain(grace)
+            self._await_exits(grace)
+        self._executor.close()
+        for connection in self._all_connections():
+            connection.close()
+            connection.join(_STOP_MARGIN_SECONDS)
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    # The thread that maintains
+
+    def _maintain(self) -> None:
+        """It also starts the workers, which live no longer than the thread that started them (see ``LocalExecutor``)."""
+        while not self._closing.is_set():
+            self._poked.clear()
+            try:
+                self._keep_places()
+                has_more = self._maintenance.tick()
+            except Exception:
+                log.exception("maintenance_failed")
+                self._closing.wait(_FAILURE_PAUSE_SECONDS)
+                continue
+            if not has_more:
+                self._poked.wait(self._settings.tick_seconds)
+        self._closed_workers()
+
+    def _closed_workers(self) -> None:
+        """Stay until the workers are gone, for the same reason."""
+        while self._executor.capacity()["workers"]:
+            for worker_exit in self._executor.poll():
+                self._drop(worker_exit.worker_id)
+            time.sleep(0.01)
+
+    def _keep_places(self) -> None:
+        for worker_exit in self._executor.poll():
+            log.warning("worker_exited", extra={"worker_id": worker_exit.worker_id, "reason": worker_exit.reason})
+            self._drop(worker_exit.worker_id)
+            self._vacate(worker_exit.worker_id)
+        now = self._monotonic()
+        for place in self._places:
+            if place.worker_id is None and now >= place.start_at:
+                self._fill(place, now)
+
+    def _vacate(self, worker_id: str) -> None:
+        now = self._monotonic()
+        for place in self._places:
+            if place.worker_id == worker_id:
+                place.worker_id = None
+                self._postpone(place, now, is_quick=now - place.started_at < _STEADY_SECONDS)
+
+    def _postpone(self, place: _Place, now: float, *, is_quick: bool) -> None:
+        place.quick_ends = place.quick_ends + 1 if is_quick else 0
+        pause = 0.0
+        if place.quick_ends > 1:
+            pause = backoff(
+                place.quick_ends - 1,
+                base_seconds=_RESTART_SECONDS,
+                cap_seconds=_MAX_RESTART_SECONDS,
+                draw=random.random,
+                jitter="equal",
+            )
+        place.start_at = now + pause
+
+    def _fill(self, place: _Place, now: float) -> None:
+        try:
+            worker_id = self._executor.start(place.slot)
+        except OSError:
+            log.exception("worker_not_started")
+            self._postpone(place, now, is_quick=True)
+            return
+        place.worker_id, place.started_at = worker_id, now
+        self._connect(worker_id, place.slot)
+
+    def _connect(self, worker_id: str, slot: Slot) -> None:
+        desk = Desk(
+            worker_id,
+            self._ledger,
+            self._needs,
+            self._signal,
+            ttl_seconds=self._settings.ttl_seconds,
+            longest_item_seconds=self._settings.item_timeout_seconds,
+            kinds=slot.kinds,
+            on_end=self._poked.set,
+        )
+        connection = Connection(
+            desk,
+            self._executor.channel(worker_id),
+            self._configure(worker_id),
+            self._signal,
+            patience_seconds=self._settings.ttl_seconds,
+        )
+        with self._lock:
+            self._connections[worker_id] = connection
+        connection.start()
+
+    def _drop(self, worker_id: str) -> None:
+        with self._lock:
+            connection = self._connections.pop(worker_id, None)
+        if connection is not None:
+            connection.close()
+
+    def _await_exits(self, grace_seconds: float) -> None:
+        until = time.monotonic() + grace_seconds + _STOP_MARGIN_SECONDS
+        while grace_seconds > 0 and self._executor.capacity()["workers"] and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def _all_connections(self) -> list[Connection]:
+        with self._lock:
+            return list(self._connections.values())
+
+    def _stop_run(self, run_id: str) -> None:
+        for connection in self._all_connections():
+            connection.stop_run(run_id)
+
+    def _kill_lapsed(self, lease_ids: Sequence[str]) -> None:
+        """A worker whose lease lapsed is frozen or worse: another takes its place."""
+        for connection in self._all_connections():
+            if connection.desk.lease_id in lease_ids:
+                self._executor.stop(connection.desk.worker_id, 0.0)
+
+    def _worker_count(self) -> int:
+        return self._settings.workers or os.cpu_count() or 1
+
+    def _configure(self, worker_id: str) -> Configure:
+        chosen = {name: getattr(self._settings, name) for name in Rules.__struct_fields__}
+        threads = self._settings.model_threads or max(1, (os.cpu_count() or 1) // len(self._places))
+        prepare = Prepare(
+            self._processors.factories, str(self._blobs), str(self._cache), threads, self._settings.max_attempts
+        )
+        return Configure(worker_id, Rules(**chosen), prepare)

@@ -1,0 +1,200 @@
+"""What moves runs along without a worker: validation, deadlines, cancelling, finalizing, leases that lapse, retention.
+
+Everything is done in small slices, so that neither the ledger's writer nor this thread is held for long. The decisions are
+the ledger's: each step is conditional on the state of the run, and a step that lost its race is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from amends.engine._loading import Processors
+from amends.engine._manifest import ManifestBuilder
+from amends.engine._settings import EngineSettings
+from amends.engine._validation import Validation
+from amends.ledger import InvalidTransition, ItemStatus, Ledger, ReadBlob, Run, RunNotFound
+from amends.problems import Problem, problem
+
+log = logging.getLogger("amends.engine")
+
+_RETENTION_SECONDS: Final = 60.0
+_CLEAN_ITEMS: Final = 5_000
+_SWEEP_ITEMS: Final = 5_000
+_ON_TIME: Final = 0.5
+"""A tick that comes later than its time by over half a time to live waits one more before it reaps."""
+
+
+class Maintenance:
+    """One ``tick`` after the other, by one thread.
+
+    monotonic: for the engine's own waits; clock: wall time, for deadlines and retention. on_stop: told of a run whose
+    running items are to be stopped. on_lapse: told of leases that expired. on_work: something may be claimable.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        processors: Processors,
+        settings: EngineSettings,
+        *,
+        read_blob: ReadBlob,
+        monotonic: Callable[[], float],
+        clock: Callable[[], float],
+        on_stop: Callable[[str], None] = lambda run_id: None,
+        on_lapse: Callable[[Sequence[str]], None] = lambda lease_ids: None,
+        on_work: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._ledger = ledger
+        self._processors = processors
+        self._settings = settings
+        self._read_blob = read_blob
+        self._monotonic = monotonic
+        self._clock = clock
+        self._on_stop = on_stop
+        self._on_lapse = on_lapse
+        self._on_work = on_work
+        self._ticked_at = monotonic()
+        self._tidied_at = float("-inf")
+        self._is_dirty = True
+        self._validations: dict[str, Validation] = {}
+        self._manifests: dict[str, ManifestBuilder] = {}
+        self._ending_since: dict[str, float] = {}
+
+    def tick(self) -> bool:
+        """Do a slice of whatever is due. True: there is more to do at once."""
+        now = self._monotonic()
+        late = now - self._ticked_at - self._settings.tick_seconds
+        self._ticked_at = now
+        if late <= _ON_TIME * self._settings.ttl_seconds:
+            self._reap()
+        runs = self._ledger.unfinished()
+        self._forget_all_but({run.id for run in runs})
+        has_more = [self._move_safely(run, now) for run in runs]
+        return any([*has_more, self._tidy(now)])
+
+    def poke_retention(self) -> None:
+        """Something was deleted: tidy at the next tick."""
+        self._tidied_at = float("-inf")
+
+    def _reap(self) -> None:
+        lapsed = self._ledger.reap()
+        if lapsed:
+            log.warning("leases_lapsed", extra={"leases": len(lapsed)})
+            self._on_lapse(lapsed)
+            self._on_work()
+
+    def _move_safely(self, run: Run, now: float) -> bool:
+        try:
+            return self._move(run, now)
+        except (InvalidTransition, RunNotFound):
+            return True  # somebody was quicker, the next tick sees where it stands now
+
+    def _move(self, run: Run, now: float) -> bool:
+        if run.state in ("validating", "in_progress") and self._is_overdue(run):
+            self._ledger.end(run.id, "expired")
+            return True
+        match run.state:
+            case "validating":
+                return self._validate(run)
+            case "in_progress":
+                return self._watch(run)
+            case _:
+                return self._end(run, now)
+
+    def _is_overdue(self, run: Run) -> bool:
+        return run.deadline is not None and self._clock() >= run.deadline
+
+    def _validate(self, run: Run) -> bool:
+        validation = self._validations.get(run.id)
+        if validation is None:
+            processor = self._processors[run.kind]
+            validation = self._validations[run.id] = Validation(run, processor, self._ledger, self._read_blob)
+        if validation.step():
+            return True
+        del self._validations[run.id]
+        self._on_work()
+        return True
+
+    def _watch(self, run: Run) -> bool:
+        counts = run.counts
+        if run.failure_tolerance < 1.0 and counts.errored > run.failure_tolerance * counts.total:
+            self._ledger.end(run.id, "failed", _too_many_failed(run))
+            return True
+        if counts.processing > run.held or run.paused_reason is not None:
+            return False
+        return self._ledger.finalize(run.id)
+
+    def _end(self, run: Run, now: float) -> bool:
+        """Cancelling or finalizing: everything left gets its outcome, then the manifest and the end."""
+        if run.id not in self._ending_since:
+            self._ending_since[run.id] = now
+            if run.ending != "completed":
+                self._on_stop(run.id)
+        if run.ending != "completed" and run.counts.processing:
+            status, cause = _swept_as(run)
+            if self._ledger.sweep(run.id, status, cause, _SWEEP_ITEMS):
+                return True
+            if now < self._ending_since[run.id] + self._settings.fence_grace_seconds:
+                return False
+            return self._ledger.fence(run.id) > 0
+        return self._sum_up(run)
+
+    def _sum_up(self, run: Run) -> bool:
+        builder = self._manifests.get(run.id)
+        if builder is None:
+            if not self._ledger.finalize(run.id):
+                return False
+            builder = self._manifests[run.id] = ManifestBuilder(run.id)
+        if builder.step(self._ledger, self._read_blob):
+            return True
+        ended = self._ledger.get(run.id)
+        if ended is not None:
+            self._ledger.finish(run.id, builder.manifest(ended))
+        del self._manifests[run.id]
+        return False
+
+    def _tidy(self, now: float) -> bool:
+        """Retention: lines, then runs, by schedules of their own; then a slice of what was deleted."""
+        if now >= self._tidied_at + _RETENTION_SECONDS:
+            self._tidied_at = now
+            self._is_dirty = True
+            wall = self._clock()
+            lines, runs = self._ledger.outdated(
+                lines_before=wall - self._settings.line_retention_seconds,
+                runs_before=wall - self._settings.run_retention_seconds,
+            )
+            for run_id in lines:
+                self._ledger.delete_lines(run_id)
+            for run_id in runs:
+                self._ledger.delete_run(run_id)
+        if self._is_dirty:
+            self._is_dirty = self._ledger.clean(_CLEAN_ITEMS) > 0
+        return self._is_dirty
+
+    def _forget_all_but(self, run_ids: set[str]) -> None:
+        memories: tuple[dict[str, Validation], dict[str, ManifestBuilder], dict[str, float]]
+        memories = (self._validations, self._manifests, self._ending_since)
+        for memory in memories:
+            for run_id in memory.keys() - run_ids:
+                del memory[run_id]
+
+
+def _swept_as(run: Run) -> tuple[ItemStatus, Problem]:
+    """How the items of an ending run end that have no outcome yet."""
+    if run.ending == "expired":
+        return "expired", problem("batch_expired")
+    if run.ending == "failed" and run.in_progress_at is None:
+        return "errored", problem("batch_validation_failed")
+    return "canceled", problem("batch_cancelled")
+
+
+def _too_many_failed(run: Run) -> Problem:
+    counts = run.counts
+    return problem(
+        "validation_failed",
+        f"{counts.errored} of {counts.total} items failed, more than failure_tolerance {run.failure_tolerance:g} allows",
+        errors_total=counts.errored,
+        failure_tolerance=run.failure_tolerance,
+    )

@@ -1,0 +1,239 @@
+"""The child's process, ``python -m amends.engine.child``: runs processors on the items its supervisor hands it.
+
+Whatever happens here, the supervisor outlives it: an item that crashes, hangs or eats the memory ends this process alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from amends.blobs import LocalBlobs
+from amends.engine._composer import AnotherTry, Composer, unexpected
+from amends.engine._loading import Processors
+from amends.engine._process import die_with_parent
+from amends.engine._wire import Begin, Chunk, Opened, Prepare, Ready, Results, frame, raw, receive, to_child
+from amends.engine.processor import Failed, Job, Result, Session, Surroundings, WorkItem
+from amends.ledger import LeasedItem, Outcome, ResultLines, unpack_items
+from amends.problems import Problem, ProblemError
+
+log = logging.getLogger("amends.engine.child")
+
+FLUSH_SECONDS: Final = 0.05
+"""A finished item waits at most so long for the slow one beside it."""
+
+
+class Outbox:
+    """Collects what becomes of items and sends it on: each 50 ms, and when a chunk is done.
+
+    A thread sends while the processor is busy, as far as the processor leaves the interpreter to it.
+    """
+
+    def __init__(self, send: Callable[[Results], None], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._send = send
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._chunk_no = 0
+        self._seqs: list[int] = []
+        self._outcomes: list[Outcome] = []
+        self._tries: list[AnotherTry] = []
+        self._sent_at = 0.0
+        self._is_working = threading.Event()
+        threading.Thread(target=self._send_regularly, name="outbox", daemon=True).start()
+
+    def begin(self, chunk_no: int) -> None:
+        with self._lock:
+            self._chunk_no = chunk_no
+            self._sent_at = self._monotonic()
+        self._is_working.set()
+
+    def add(self, seq: int, outcome: Outcome | AnotherTry) -> None:
+        with self._lock:
+            self._seqs.append(seq)
+            if type(outcome) is Outcome:
+                self._outcomes.append(outcome)
+            elif isinstance(outcome, AnotherTry):
+                self._tries.append(outcome)
+
+    def finish(self) -> None:
+        """The chunk is done."""
+        self._is_working.clear()
+        with self._lock:
+            self._flush(is_last=True)
+
+    def _send_regularly(self) -> None:
+        while True:
+            self._is_working.wait()
+            time.sleep(FLUSH_SECONDS)
+            with self._lock:
+                if self._is_working.is_set() and self._seqs:
+                    self._flush(is_last=False)
+
+    def _flush(self, *, is_last: bool) -> None:
+        now = self._monotonic()
+        deferred = [another.deferral for another in self._tries]
+        attempts = [another.attempt for another in self._tries]
+        self._send(
+            Results(self._chunk_no, self._seqs, raw(self._outcomes), deferred, attempts, now - self._sent_at, is_last)
+        )
+        self._seqs, self._outcomes, self._tries = [], [], []
+        self._sent_at = now
+
+
+class Opener:
+    """Opens each processor once, so that its models are loaded once a child."""
+
+    def __init__(self, processors: Processors, surroundings: Surroundings) -> None:
+        self.processors = processors
+        self._surroundings = surroundings
+        self._sessions: dict[str, Session] = {}
+
+    def session(self, kind: str) -> Session | Problem:
+        """The open session; the problem of every item where it cannot be opened."""
+        try:
+            if kind not in self._sessions:
+                self._sessions[kind] = self.processors[kind].open(self._surroundings)
+        except Exception as error:
+            return _problem_of(error, "processor_not_opened", kind)
+        return self._sessions[kind]
+
+    def close(self) -> None:
+        for session in self._sessions.values():
+            session.close()
+
+
+class Assignment:
+    """The run that the chunks belong to. blobs: where long payloads come from and long lines go."""
+
+    def __init__(self, begin: Begin, session: Session | Problem, blobs: LocalBlobs, max_attempts: int) -> None:
+        self._session = session
+        self._blobs = blobs
+        self._batch_size = begin.batch_size
+        self._job = Job(begin.run_id, begin.mode, json.loads(begin.params or b"{}"))
+        self._composer = Composer(
+            ResultLines(begin.run_id, begin.request_id, begin.public_url),
+            max_attempts=max_attempts,
+            draw=random.random,
+            clock=time.time,
+            keep=lambda line: blobs.put(line).sha256,
+        )
+
+    def work_on(self, packed: bytes, outbox: Outbox) -> None:
+        """Give every item of the chunk its outcome or another try."""
+        items = list(unpack_items(packed))
+        for start in range(0, len(items), self._batch_size):
+            self._batch(items[start : start + self._batch_size], outbox)
+
+    def _batch(self, items: Sequence[LeasedItem], outbox: Outbox) -> None:
+        open_items = {item.seq: item for item in items}
+        started = time.perf_counter()
+        try:
+            for result in self._results(items):
+                item = open_items.pop(result.seq, None)
+                if item is None:
+                    log.error("result_of_no_item", extra={"run_id": self._job.run_id, "seq": result.seq})
+                    continue
+                now = time.perf_counter()
+                outbox.add(item.seq, self._composed(item, result, int((now - started) * 1000)))
+                started = now
+        except Exception as error:
+            problem = _problem_of(error, "item_failed_unexpectedly", self._job.run_id, alone=len(items) == 1)
+        else:
+            problem = unexpected()
+        if len(items) == 1:
+            for item in open_items.values():
+                elapsed = int((time.perf_counter() - started) * 1000)
+                outbox.add(item.seq, self._composed(item, Failed(item.seq, problem), elapsed))
+            return
+        for item in open_items.values():  # nobody knows which of them it was: each by itself
+            self._batch([item], outbox)
+
+    def _results(self, items: Sequence[LeasedItem]) -> Iterator[Result]:
+        if isinstance(self._session, Problem):
+            return iter([Failed(item.seq, self._session) for item in items])
+        return self._session.process(self._job, self._work_items(items))
+
+    def _work_items(self, items: Sequence[LeasedItem]) -> list[WorkItem]:
+        run_id = self._job.run_id
+        return [WorkItem(item.seq, f"{run_id}:{item.seq}", self._payload(item.payload)) for item in items]
+
+    def _payload(self, payload: bytes) -> bytes:
+        return self._blobs.get(payload[1:].decode()) if payload[:1] == b"@" else payload
+
+    def _composed(self, item: LeasedItem, result: Result, elapsed_ms: int) -> Outcome | AnotherTry:
+        try:
+            return self._composer.compose(item, result, elapsed_ms)
+        except Exception as error:  # a result that cannot be kept must not take its neighbours along
+            problem = _problem_of(error, "result_not_kept", self._job.run_id)
+            return self._composer.compose(item, Failed(item.seq, problem), elapsed_ms)
+
+
+def _problem_of(error: Exception, event: str, subject: str, *, alone: bool = True) -> Problem:
+    if isinstance(error, ProblemError):
+        if error.log_detail:
+            log.error(event, extra={"subject": subject, "detail": error.log_detail})
+        return error.problem
+    if alone:
+        log.error(event, exc_info=error, extra={"subject": subject})
+    return unexpected()
+
+
+class Child:
+    """Answers the supervisor's messages, one after the other."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+        self._outbox = Outbox(self._send)
+
+    def run(self) -> None:
+        """Until the supervisor's socket ends."""
+        messages = iter(lambda: receive(self._connection), None)
+        prepare = to_child.decode(next(messages))
+        assert isinstance(prepare, Prepare)
+        surroundings = Surroundings(Path(prepare.blobs), Path(prepare.cache), prepare.threads)
+        opener = Opener(Processors(prepare.processors), surroundings)
+        blobs = LocalBlobs(prepare.blobs)
+        self._send(Ready())
+        assignment: Assignment | None = None
+        for data in messages:
+            message = to_child.decode(data)
+            if isinstance(message, Begin):
+                assignment = Assignment(message, opener.session(message.kind), blobs, prepare.max_attempts)
+                self._send(Opened())
+            elif isinstance(message, Chunk):
+                assert assignment is not None, "a chunk follows the beginning of its run"
+                self._outbox.begin(message.no)
+                assignment.work_on(message.packed, self._outbox)
+                self._outbox.finish()
+        opener.close()
+
+    def _send(self, message: Any) -> None:
+        with self._sending:
+            self._connection.sendall(frame(message))
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    """Run a child on the socket whose descriptor is given, for the supervisor whose process id is given."""
+    parser = argparse.ArgumentParser(prog="python -m amends.engine.child")
+    parser.add_argument("descriptor", type=int)
+    parser.add_argument("supervisor_pid", type=int)
+    options = parser.parse_args(None if arguments is None else list(arguments))
+    die_with_parent(options.supervisor_pid)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the supervisor decides when this process ends
+        signal.signal(number, signal.SIG_IGN)
+    logging.basicConfig(level=logging.WARNING)
+    Child(socket.socket(fileno=options.descriptor)).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""The worker's process, ``python -m amends.engine.worker``: a loop that carries events to the supervisor and its commands out.
+
+It runs no processor code. It ends when its owner's socket does, and takes its child along.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+from amends.engine._process import die_with_parent, resident_bytes
+from amends.engine._supervisor import (
+    ChildExited,
+    Command,
+    Event,
+    Exit,
+    Hand,
+    KillChild,
+    StartChild,
+    Supervisor,
+    Tell,
+    Tick,
+)
+from amends.engine._wire import Configure, Frames, Note, Stop, frame, from_child, to_supervisor
+
+_PIECE: Final = 1 << 18
+_WATCH_SECONDS: Final = 0.05
+_SOCKET_BYTES: Final = 1 << 20
+
+
+class Channel:
+    """A non-blocking socket that sends and receives frames; what cannot be sent yet waits."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self.connection = connection
+        self.is_open = True
+        self._frames = Frames()
+        self._unsent = bytearray()
+
+    @property
+    def wanted(self) -> int:
+        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+
+    def send(self, message: object) -> None:
+        self._unsent += frame(message)
+        self.flush()
+
+    def flush(self) -> None:
+        try:
+            while self._unsent:
+                del self._unsent[: self.connection.send(self._unsent)]
+        except BlockingIOError:
+            pass
+        except OSError:  # the other side is gone: reading will say so
+            self._unsent.clear()
+
+    def read(self) -> Iterable[bytes]:
+        """The frames that are there; ``is_open`` turns False at the end."""
+        while self.is_open:
+            try:
+                data = self.connection.recv(_PIECE)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self.is_open = False
+            yield from self._frames.feed(data)
+            if len(data) < _PIECE:
+                return
+
+    def close(self) -> None:
+        self.is_open = False
+        self.connection.close()
+
+
+class Child:
+    """The process that runs processors."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "amends.engine.child", str(theirs.fileno()), str(os.getpid())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr.fileno(),  # what libraries print must not end up among somebody's data
+                process_group=0,  # so that what a processor started goes with it
+            )
+        self.channel = Channel(ours)
+
+    def kill(self) -> None:
+        """Kill it and what it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses for a group of zombies
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        self.kill()
+        self.process.wait()
+        self.channel.close()
+
+
+class Worker:
+    """Runs a supervisor over real sockets, a real child and the real clock."""
+
+    def __init__(self, owner: socket.socket, wakeup: socket.socket) -> None:
+        self._owner = Channel(owner)
+        self._wakeup = wakeup
+        self._child: Child | None = None
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(owner, self._owner.wanted)
+        self._selector.register(wakeup, selectors.EVENT_READ)
+        self._configured: Configure | None = None
+        self._supervisor: Supervisor | None = None
+        self._is_done = False
+
+    def run(self) -> None:
+        """Until the supervisor exits or the owner is gone."""
+        try:
+            while not self._is_done and self._owner.is_open:
+                self._turn()
+        finally:
+            self._drop_child()
+            self._owner.close()
+            self._selector.close()
+
+    def _turn(self) -> None:
+        self._wait()
+        for data in self._owner.read():
+            self._from_owner(to_supervisor.decode(data))
+        if self._signalled():
+            grace = self._configured.rules.grace_seconds if self._configured else 0.0
+            self._feed(Stop(grace))
+        self._read_child()
+        self._feed(Tick(self._memory()))
+
+    def _wait(self) -> None:
+        timeout = None
+        if self._supervisor is not None:
+            now = time.monotonic()
+            deadline = self._supervisor.deadline(now)
+            timeout = None if deadline is None else max(0.0, deadline - now)
+            if self._supervisor.is_watching:
+                timeout = _WATCH_SECONDS if timeout is None else min(timeout, _WATCH_SECONDS)
+        self._want(self._owner)
+        if self._child is not None:
+            self._want(self._child.channel)
+        self._selector.select(timeout)
+        self._owner.flush()
+        if self._child is not None:
+            self._child.channel.flush()
+
+    def _want(self, channel: Channel) -> None:
+        if self._selector.get_key(channel.connection).events != channel.wanted:
+            self._selector.modify(channel.connection, channel.wanted)
+
+    def _from_owner(self, message: Any) -> None:
+        if isinstance(message, Configure):
+            self._configured = message
+            self._supervisor = Supervisor(message.rules, clock=time.time)
+            self._carry_out(self._supervisor.start(time.monotonic()))
+        else:
+            self._feed(message)
+
+    def _read_child(self) -> None:
+        child = self._child
+        if child is None:
+            return
+        for data in child.channel.read():
+            self._feed(from_child.decode(data))
+        has_exited = child.process.poll() is not None
+        if not child.channel.is_open or has_exited:
+            for data in child.channel.read():  # what it sent with its last breath
+                self._feed(from_child.decode(data))
+            self._drop_child()
+            self._feed(ChildExited())
+
+    def _drop_child(self) -> None:
+        if self._child is not None:
+            self._selector.unregister(self._child.channel.connection)
+            self._child.close()
+            self._child = None
+            self._owner.send(Note(None))
+
+    def _feed(self, event: Event) -> None:
+        if self._supervisor is not None:
+            self._carry_out(self._supervisor.handle(event, time.monotonic()))
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Tell():
+                    self._owner.send(command.message)
+                case Hand():
+                    assert self._child is not None, "items are handed to a child that is ready"
+                    self._child.channel.send(command.message)
+                case StartChild():
+                    self._start_child()
+                case KillChild():
+                    assert self._child is not None, "a child that runs is killed"
+                    self._child.kill()
+                case Exit():
+                    self._is_done = True
+
+    def _start_child(self) -> None:
+        assert self._configured is not None, "a supervisor is configured before it starts a child"
+        self._child = Child()
+        self._selector.register(self._child.channel.connection, selectors.EVENT_READ)
+        self._child.channel.send(self._configured.prepare)
+        self._owner.send(Note(self._child.process.pid))
+
+    def _memory(self) -> int | None:
+        is_watching = self._supervisor is not None and self._supervisor.is_watching
+        return resident_bytes(self._child.process.pid) if is_watching and self._child is not None else None
+
+    def _signalled(self) -> bool:
+        try:
+            return bool(self._wakeup.recv(64))
+        except BlockingIOError:
+            return False
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a worker on the socket whose descriptor is given, for the owner whose process id is given."""
+    parser = argparse.ArgumentParser(prog="python -m amends.engine.worker")
+    parser.add_argument("descriptor", type=int)
+    parser.add_argument("owner_pid", type=int)
+    options = parser.parse_args(arguments)
+    die_with_parent(options.owner_pid)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a terminal's Ctrl-C reaches everybody: the owner decides what it means
+    reading, writing = socket.socketpair()
+    reading.setblocking(False)
+    writing.setblocking(False)
+    signal.set_wakeup_fd(writing.fileno())
+    signal.signal(signal.SIGTERM, lambda *_: None)  # the byte on the wakeup socket is what counts
+    Worker(socket.socket(fileno=options.descriptor), reading).run()
+
+
+if __name__ == "__main__":
+    main()
