@@ -138,7 +138,7 @@ def http_page(document: dict[str, Any]) -> str:
 
 def states_page() -> str:
     """The transitions of a run, from the table that the ledgers enforce."""
-    from amends.engine._transitions import TRANSITIONS
+    from amends.engine import TRANSITIONS
 
     lines = ["| from | to | when |", "| --- | --- | --- |"]
     for state, followers in TRANSITIONS.items():

@@ -15,14 +15,9 @@ from ._exits import LOCAL_FAILURE, SUCCEEDED, LocalFailure
 def list_models(words: Words) -> None:
     """Every model by name, with what it takes."""
     if words.is_json:
-        words.document(
-            [
-                {"name": model.name, "description": model.description, "schema_required": model.schema_required}
-                for model in MODELS.values()
-            ]
-        )
+        words.document([model.to_dict() for model in MODELS.values()])
     else:
-        words.table(("model", "does"), ((model.name, model.description) for model in MODELS.values()))
+        words.table(("model", "does"), ((model.name, model.summary) for model in MODELS.values()))
 
 
 def install(words: Words) -> int:

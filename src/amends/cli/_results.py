@@ -52,7 +52,7 @@ def write_joined(client: Client, run_id: str, inputs: Inputs, table: Table, outp
     A column of that name in the manifest keeps it; ours is then called ``amends_status`` and so on.
     """
     names = {name: f"amends_{name}" if name in table.columns else name for name in ("output", "status", "error")}
-    as_text = output_format(output) != "jsonl"
+    is_text = output_format(output) != "jsonl"
     lines = {line["custom_id"]: line for line in client.batch_predictions.results(run_id, lineage=True)}
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -62,11 +62,15 @@ def write_joined(client: Client, run_id: str, inputs: Inputs, table: Table, outp
                 **row,
                 names["output"]: line.get("output"),
                 names["status"]: line.get("status", "processing"),
-                names["error"]: sentence(line["error"]) if as_text and line.get("error") else line.get("error"),
+                names["error"]: _error(line.get("error"), is_text=is_text),
             }
 
     write_table(output, [*table.columns, *names.values()], rows())
     words.say(f"Table: {output}")
+
+
+def _error(error: Mapping[str, Any] | None, *, is_text: bool) -> Any:
+    return sentence(error) if is_text and error else error
 
 
 def slug_of(problem: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amends.client import BatchPrediction
+from amends.client import BatchPrediction, Replacement
 from amends.exceptions import ConflictError
 
 from ._connection import Connection, connect
@@ -51,7 +51,9 @@ def _start(connection: Connection, wanted: WantedRetry, common: Common) -> Batch
     paths = _paths(failed, source, _replacements(wanted.replace, failed))
     with progress(common.words, "Uploading") as bar:
         file_ids = upload(connection.client, list(paths.values()), print_=wanted.run_id, show=bar.update)
-    replace = [{"custom_id": custom_id, "file_id": file_ids[path]} for custom_id, path in paths.items()]
+    replace: list[Replacement] = [
+        {"custom_id": custom_id, "file_id": file_ids[path]} for custom_id, path in paths.items()
+    ]
     options: dict[str, Any] = {"types": list(wanted.types) or None, "custom_ids": list(wanted.custom_ids) or None}
     try:
         batch = connection.client.batch_predictions.retry_failed(

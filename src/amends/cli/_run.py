@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amends.client import BatchPrediction, Client
+from amends.client import BatchPrediction, Client, Run
 from amends.exceptions import ValidationError
 
 from ._connection import Connection, connect
@@ -165,7 +165,7 @@ def follow(connection: Connection, batch: BatchPrediction, words: Words) -> Batc
             batch = connection.client.batch_predictions.get(batch.id)
 
 
-def counts_of(batch: BatchPrediction) -> dict[str, int]:
+def counts_of(batch: Run) -> dict[str, int]:
     """The counts of a batch as a mapping, zero where the server says nothing."""
     names = ("total", "processing", "succeeded", "errored", "canceled", "expired")
     return {name: getattr(batch.request_counts, name, None) or 0 for name in names}

@@ -11,7 +11,7 @@ from ._exits import BadUsage
 from ._failures import show_failures
 from ._inputs import Inputs, read_inputs
 from ._options import Common
-from ._results import write_joined, write_results
+from ._results import Status, write_joined, write_results
 from ._run import counts_of
 
 
@@ -19,7 +19,7 @@ def list_runs(common: Common, *, limit: int, status: str | None) -> None:
     """The newest runs."""
     words = common.words
     with connect(common) as connection:
-        page = connection.client.runs.list(limit=limit, **({"status": status} if status else {}))
+        page = connection.client.runs.list(limit=limit, status=status)
     if words.is_json:
         words.document([run.model_dump(mode="json") for run in page.data])
     else:
@@ -34,7 +34,7 @@ def _status(run: Any) -> str:
 
 
 def results(
-    common: Common, run_id: str, *, output: Path | None, join: bool, is_partial: bool, status: str | None
+    common: Common, run_id: str, *, output: Path | None, join: bool, is_partial: bool, status: Status | None
 ) -> None:
     """The merged result lines of a run and its retries; ``join``: into the manifest that the run was made from."""
     with connect(common) as connection:

@@ -123,7 +123,7 @@ def test_bad_manifest_is_named_with_its_row(tmp_path: Path, rows: list[dict[str,
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b'text\n"never closed', b""])
 def test_manifest_that_is_no_table_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "m.csv").write_bytes(content)
-    with pytest.raises(BadUsage, match="m.csv"):
+    with pytest.raises(BadUsage, match=r"m\.csv"):
         read_inputs([tmp_path / "m.csv"])
 
 

@@ -46,7 +46,7 @@ def test_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
 
 def test_unwritable_place_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(LocalFailure, match="file/t.csv"):
+    with pytest.raises(LocalFailure, match=r"file/t\.csv"):
         write_table(tmp_path / "file" / "t.csv", ("a",), [])
 
 
