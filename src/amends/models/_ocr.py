@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image
 from rapidocr import RapidOCR
@@ -32,6 +33,7 @@ class TextRecogniser:
             "EngineConfig.onnxruntime.intra_op_num_threads": threads,
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
         }
+        cv2.setNumThreads(threads)
         self._engine: Any = RapidOCR(params={**paths, **settings})
 
     def read(self, image: Image.Image) -> str:

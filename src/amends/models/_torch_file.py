@@ -10,7 +10,7 @@ that makes a tensor of a storage; all three are replaced by our own, so nothing 
 
 from __future__ import annotations
 
-import pickle  # nosec B403: only through the restricted unpickler below
+import pickle  # nosec B403
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass

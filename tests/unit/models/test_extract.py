@@ -97,6 +97,23 @@ def test_running_text_is_read_behind_the_words_of_a_label():
     }
 
 
+def test_columns_side_by_side_are_read_each_downwards():
+    text = "Bill to:            Invoice #: 123\nJane Miller         Date: 2026-01-05\n1 High Street       Due: 2026-02-04\n"
+    text += "\nTotal excl. VAT   100,00\nVAT (20%)   20,00\nTotal incl. VAT   120,00"
+    wanted = schema(
+        customer=STRING, invoice_number=STRING, date=DATE, due_date=DATE, total=NUMBER, subtotal=NUMBER, vat=NUMBER
+    )
+    assert find(text, wanted).output == {
+        "customer": "Jane Miller",
+        "invoice_number": "123",
+        "date": "2026-01-05",
+        "due_date": "2026-02-04",
+        "total": 120,
+        "subtotal": 100,
+        "vat": 20,
+    }
+
+
 def test_pairs_glued_to_one_line_are_parted():
     text = "Invoice Number: 42 Invoice Date: 2026-01-02 Due Date: 2026-02-03 Paid: yes"
     wanted = schema(invoice_number=STRING, invoice_date=DATE, due_date=DATE, paid={"type": "boolean"})

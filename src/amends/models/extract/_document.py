@@ -97,7 +97,8 @@ class Document:
     def _pairs_of(self, line: Line, below: Line | None) -> Iterator[Pair]:
         for position, cell in enumerate(line.cells):
             after = line.cells[position + 1] if position + 1 < len(line.cells) else None
-            yield from self._colon_pairs(line, cell, after, below)
+            under = below.cells[min(position, len(below.cells) - 1)] if below else None
+            yield from self._colon_pairs(line, cell, after, under)
         if len(line.cells) == 2 and _is_label(line.cells[0].text):
             yield Pair(concepts(line.cells[0].text), line.cells[1], 0.9, line.number)
         if below and len(below.cells) == len(line.cells) and all(_is_label(cell.text) for cell in line.cells):
@@ -105,7 +106,7 @@ class Document:
             for label, value in zip(line.cells, below.cells, strict=True):
                 yield Pair(concepts(label.text), value, trust, line.number)
 
-    def _colon_pairs(self, line: Line, cell: Cell, after: Cell | None, below: Line | None) -> Iterator[Pair]:
+    def _colon_pairs(self, line: Line, cell: Cell, after: Cell | None, under: Cell | None) -> Iterator[Pair]:
         colons = list(_COLON.finditer(cell.text))
         label_start = 0
         for position, colon in enumerate(colons):
@@ -118,10 +119,10 @@ class Document:
             value = _trimmed(cell, colon.end(), limit)
             if value.text:
                 yield Pair(concepts(label), value, 1.0, line.number)
-            elif after is not None:
+            elif after is not None and not _COLON.search(after.text):
                 yield Pair(concepts(label), after, 1.0, line.number)
-            elif below is not None and position + 1 == len(colons):
-                yield Pair(concepts(label), below.cells[0], 0.8, line.number)
+            elif under is not None and position + 1 == len(colons):
+                yield Pair(concepts(label), under, 0.8, line.number)
 
     def _next_label(self, text: str, start: int, end: int) -> int:
         """Where the label before the next colon begins, in a line such as "Number: 7 Due date: 3 May"."""

@@ -14,7 +14,7 @@ from ._tables import read_rows
 from ._targets import ListTarget, Target, pointer
 from ._values import Found
 
-__all__ = ["Filler", "Place"]
+__all__ = ["Filler", "Place", "ValueNotInSource"]
 
 _MIN_SCORE = 0.4
 _LOOSE_TRUST = 0.7
@@ -44,6 +44,11 @@ class _Candidate(NamedTuple):
 class _Value(NamedTuple):
     value: Any
     place: Place
+    target: Target
+
+
+class ValueNotInSource(RuntimeError):
+    """A value does not stand where it was read: a fault of ours, and better no output than that one."""
 
 
 class _NotFound:
@@ -75,6 +80,10 @@ class Filler:
         output = self._object(root, "", self.missing)
         return output
 
+    @cached_property
+    def _whole(self) -> str:
+        return "\n\n".join(text for _, text in self.document.pages if text)
+
     # Choosing ---------------------------------------------------------------------------------------------------------
 
     def _assign(self) -> None:
@@ -82,14 +91,24 @@ class Filler:
         candidates.sort(key=lambda found: (-found.score, found.place.page or 0, found.place.start))
         for found in candidates:
             if found.target.pointer not in self._values and found.place not in self._taken:
-                self._take(found.target.pointer, found.value, found.place)
+                self._take(_Value(found.value, found.place, found.target))
         for group in self.targets:
             if group[0].pointer not in self._values and (found_alone := self._only_one(group)):
-                self._take(group[0].pointer, found_alone.value, found_alone.place)
+                self._take(found_alone)
 
-    def _take(self, where: str, value: Any, place: Place) -> None:
-        self._values[where] = _Value(value, place)
-        self._taken.add(place)
+    def _take(self, value: _Value) -> None:
+        self._values[value.target.pointer] = value
+        self._taken.add(value.place)
+
+    def _record(self, here: str, value: _Value) -> Any:
+        """Give a value out, after it was read again where its evidence says it stands."""
+        page, start, end = value.place
+        source = self._whole if page is None else self._text_of[page]
+        raw = source[start:end]
+        if raw != value.value and all(found.value != value.value for found in value.target.read(raw)):
+            raise ValueNotInSource(f"{here} is not at page {page}, {start} to {end}")
+        self.evidence[here] = value.place
+        return value.value
 
     def _candidates(self, group: tuple[Target, ...]) -> Iterator[_Candidate]:
         for target in group:
@@ -106,7 +125,7 @@ class Filler:
             number, text = pages[0]
             place = Place(number, 0, len(text))
         else:
-            text = "\n\n".join(text for _, text in pages if text)
+            text = self._whole
             place = Place(None, 0, len(text))
         if text.strip() and target.checker.is_valid(text):
             yield _Candidate(2.0, target, text, place)
@@ -172,7 +191,7 @@ class Filler:
     def _everywhere(self, target: Target) -> Iterator[_Value]:
         for page, text in self.document.pages:
             for found in target.read(text):
-                yield _Value(found.value, Place(page, found.start, found.end))
+                yield _Value(found.value, Place(page, found.start, found.end), target)
 
     # Building ---------------------------------------------------------------------------------------------------------
 
@@ -206,9 +225,7 @@ class Filler:
     def _value(self, here: str) -> Any:
         if here not in self._values:
             return _NOT_FOUND
-        value, place = self._values[here]
-        self.evidence[here] = place
-        return value
+        return self._record(here, self._values[here])
 
     def _nested(self, node: ObjectNode, here: str, required: bool, missing: list[str]) -> Any:
         known = set(self.evidence)
@@ -230,14 +247,15 @@ class Filler:
 
     def _rows(self, target: ListTarget, missing: list[str]) -> Any:
         output: list[dict[str, Any]] = []
-        found: dict[str, Place] = {}
+        found: dict[str, _Value] = {}
         for row in read_rows(self.document, target):
             here = pointer(target.pointer, len(output))
             item: dict[str, Any] = {}
             for name, alternatives in target.columns.items():
                 value = _first(alternatives, row.cells.get(name))
                 if value is not None:
-                    item[name], found[pointer(here, name)] = value
+                    item[name] = value.value
+                    found[pointer(here, name)] = value
                 elif _takes_null(target.row, name):
                     item[name] = None
                 elif target.row and name in target.row.required:
@@ -245,16 +263,15 @@ class Filler:
             output.append(item)
         if not output or missing:
             return _NOT_FOUND
-        self.evidence.update(found)
+        for where, value in found.items():
+            self._record(where, value)
         return output
 
     def _items(self, target: ListTarget) -> Any:
         values = self._listed(target) or self._all_alone(target)
         if not values:
             return _NOT_FOUND
-        for number, (_, place) in enumerate(values):
-            self.evidence[pointer(target.pointer, number)] = place
-        return [value for value, _ in values]
+        return [self._record(pointer(target.pointer, number), value) for number, value in enumerate(values)]
 
     def _listed(self, target: ListTarget) -> list[_Value]:
         """The values behind the list's label: "Tags: red, green", or the bullets below a heading."""
@@ -314,7 +331,7 @@ def _first(alternatives: tuple[Target, ...], cell: Cell | None) -> _Value | None
         else:
             found = next(target.read(cell.text), None)
         if found:
-            return _Value(found.value, _placed(cell, found))
+            return _Value(found.value, _placed(cell, found), target)
     return None
 
 

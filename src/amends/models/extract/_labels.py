@@ -37,6 +37,8 @@ _CONCEPT_OF = {word: concept for concept, words in _SYNONYMS.items() for word in
 _PHRASES = (
     (re.compile(r"\b(bill(?:ed)?|sold|invoice[d]?|ship(?:ped)?) to\b"), "customer"),
     (re.compile(r"\b(?:balance|amount|total) (?:due|payable)\b"), "total"),
+    (re.compile(r"\btotal (?:amount )?(?:excl\w*|before|without|net of|ex)\.? (?:vat|tax\w*|gst|mwst)\b"), "subtotal"),
+    (re.compile(r"\btotal (?:amount )?(?:incl\w*|with|after)\.? (?:vat|tax\w*|gst|mwst)\b"), "total"),
     (re.compile(r"\bgrand total\b|\btotal amount\b|\bamount total\b"), "total"),
     (re.compile(r"\bsub[ -]total\b"), "subtotal"),
     (re.compile(r"\b(?:pay(?:able)?|due|payment due) (?:by|on|before)\b|\bpayment due\b(?! date)"), "due date"),
