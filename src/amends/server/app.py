@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
+from starlette.responses import Response
 
 from amends import __version__
 from amends.problems import ProblemError, problem
@@ -66,10 +67,10 @@ def create_app(services: Services, *, routers: Iterable[APIRouter] = ROUTERS) ->
     return app
 
 
-def _pass_on(routes: Sequence[APIRoute]) -> Callable[[Request, Exception], Awaitable[Any]]:
+def _pass_on(routes: Sequence[APIRoute]) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
     """The framework's handler for what it would answer itself: left to ErrorHandling, with what only the router knows."""
 
-    async def handle(request: Request, error: Exception) -> Any:
+    async def handle(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:
             # The framework names the methods of the first matching route only.
             matching = [route.methods or set() for route in routes if route.path_regex.match(request.url.path)]

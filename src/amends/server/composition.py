@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from amends.engine.processor import Processor
+from amends.engine import Engine, EngineSettings, Processor
 from amends.ledger import Ledger
 from amends.server.settings import Settings
 
 _GROUP: Final = "amends.processors"
-if TYPE_CHECKING:
-    from amends.engine import Engine
-
 _DAY_SECONDS: Final = 86_400.0
 
 
@@ -25,4 +22,18 @@ def processors() -> Mapping[str, Processor]:
 
 def make_engine(settings: Settings, ledger: Ledger, data: Path) -> Engine:
     """The engine on this machine's processors, with blobs and caches in the data directory."""
-    raise NotImplementedError
+    engine, retention = settings.engine, settings.retention
+    return Engine(
+        ledger,
+        blobs=data / "blobs",
+        cache=data / "cache",
+        settings=EngineSettings(
+            workers=engine.workers,
+            ttl_seconds=engine.ttl_seconds,
+            item_timeout_seconds=engine.item_timeout_seconds,
+            item_memory_bytes=engine.item_memory_bytes,
+            grace_seconds=engine.grace_seconds,
+            line_retention_seconds=retention.result_days * _DAY_SECONDS,
+            run_retention_seconds=retention.run_days * _DAY_SECONDS,
+        ),
+    )

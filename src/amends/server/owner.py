@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
@@ -28,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from amends.blobs import LocalBlobs
 from amends.database import Database, Transaction
+from amends.engine import Engine
 from amends.ledger import SqliteLedger
 from amends.server.app import create_app
 from amends.server.composition import make_engine, processors
@@ -47,9 +47,6 @@ from amends.server.metrics import Metrics
 from amends.server.services import Services
 from amends.server.settings import ServerSettings, Settings
 from amends.store import IssuedKey, Store, Workspace
-
-if TYPE_CHECKING:
-    from amends.engine import Engine
 
 __all__ = [
     "CannotListen",
@@ -71,7 +68,7 @@ _THREADS = 32
 # With the standard 5 ms the writer waits that long for the interpreter after each step while another thread computes.
 _SWITCH_SECONDS = 0.001
 
-EngineFactory = Callable[[Settings, SqliteLedger, Path], "Engine"]
+EngineFactory = Callable[[Settings, SqliteLedger, Path], Engine]
 
 
 class CannotListen(StartError):
