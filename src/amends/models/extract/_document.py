@@ -99,7 +99,7 @@ class Document:
             after = line.cells[position + 1] if position + 1 < len(line.cells) else None
             under = below.cells[min(position, len(below.cells) - 1)] if below else None
             yield from self._colon_pairs(line, cell, after, under)
-        if len(line.cells) == 2 and _is_label(line.cells[0].text):
+        if len(line.cells) == 2 and _is_label(line.cells[0].text) and not _COLON.search(line.text):
             yield Pair(concepts(line.cells[0].text), line.cells[1], 0.9, line.number)
         if below and len(below.cells) == len(line.cells) and all(_is_label(cell.text) for cell in line.cells):
             trust = 0.7 if len(line.cells) > 1 else 0.6
