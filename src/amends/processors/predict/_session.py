@@ -74,9 +74,10 @@ class PredictSession:
         return Succeeded(item.seq, answer.output, answer.evidence)
 
     def _runner_of(self, job: Job) -> Runner:
-        if self._runner is None or self._runner[0] != job:
-            self._runner = (job, self._make_runner(job))
-        return self._runner[1]
+        known = self._runner
+        if known is None or (known[0] is not job and known[0] != job):  # comparing jobs costs as much as an echo
+            known = self._runner = (job, self._make_runner(job))
+        return known[1]
 
     def _make_runner(self, job: Job) -> Runner:
         loaded = self._loaded
