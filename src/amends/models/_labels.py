@@ -32,10 +32,10 @@ class Label:
 
 
 class ImageLabels:
-    """The loaded model. Loading takes about half a second and 60 MB; do it once a process.
+    """The loaded model. Importing and loading take half a second and 120 MB; do it once a process.
 
     threads: how many threads one prediction may use. Raises WeightsUnusable where a weight file is missing or altered.
-    The conversion to ONNX (0.1 s) is done in memory at each load: a cached copy would have to be hashed, replaced
+    The conversion to ONNX (0.03 s) is done in memory at each load: a cached copy would have to be hashed, replaced
     atomically and cleaned up, to save less than importing the runtime costs.
     """
 

@@ -20,7 +20,7 @@ _MIN_SIDE = 8
 
 
 class TextRecogniser:
-    """The loaded model. Loading takes about half a second and 150 MB; do it once a process.
+    """The loaded model. Importing takes a second, the first picture loads the weights: about 240 MB; do it once a process.
 
     threads: how many threads one picture may use. Raises WeightsUnusable where a weight file is missing or
     altered. Every path is pinned to a verified file, so that rapidocr has no reason to download anything.

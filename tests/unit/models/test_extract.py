@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from amends.models.extract import Extractor
@@ -180,6 +182,14 @@ def test_patterns_formats_and_choices_are_found_without_a_label():
         "page": "https://example.org/x",
         "status": "paid",
     }
+
+
+@pytest.mark.parametrize("pattern", [r"^(a+)+$", r"^(a|aa)+$", r"^(?=(a+)+$)b?a+$"])
+def test_a_pattern_that_would_hang_a_backtracking_engine_does_not(pattern):
+    wanted = schema(code={"type": ["string", "null"], "pattern": pattern})
+    started = time.monotonic()
+    assert find("code: " + "a" * 400 + "!", {**wanted, "required": []}).output["code"] in (None, "a" * 400)
+    assert time.monotonic() - started < 20
 
 
 def test_values_the_schema_forbids_are_not_taken():
