@@ -158,8 +158,6 @@ class Intake:
         return rows
 
     def _refuse_faults(self) -> None:
-        if not self._faults and self._total == 0:
-            self._faults.add([empty_items()])
         if self._faults:
             raise ProblemError(validation_failed(self._faults.first, errors_total=self._faults.total))
 
@@ -209,7 +207,7 @@ class ObjectSource:
         self._items = self._members.pop("items", None)
 
     async def parameters(self) -> Mapping[str, Any]:
-        return {name: msgspec.json.decode(raw) for name, raw in self._members.items()}
+        return _decoded(self._members)
 
     async def items(self, faults: Faults) -> AsyncIterator[list[ItemLine]]:
         place = ("body", "items")
@@ -217,14 +215,15 @@ class ObjectSource:
             faults.add([FieldError.at(place, "Field required", "missing")])
             return
         raw = bytes(self._items)
-        items = read_array(raw, faults, nesting=self._nesting)
+        found = Faults()
+        items = read_array(raw, found, nesting=self._nesting)
         if items is None:
             faults.add([FieldError.at(place, "Input should be a valid list", "list_type")])
             return
-        names = [item.custom_id for item in items] if not faults else _names_in(raw)
-        faults.add(duplicates_among(names))
-        if not items and not faults:
+        if not items and not found:
             faults.add([empty_items()])
+        faults.take(found)
+        faults.add(duplicates_among(_names_in(raw) if found else [item.custom_id for item in items]))
         for start in range(0, len(items), 1_000):
             yield items[start : start + 1_000]
 
@@ -240,9 +239,20 @@ def _members_of(body: bytes) -> dict[str, msgspec.Raw]:
         raise ProblemError(problem("malformed_request", f"The body is not JSON: {error}")) from error
 
 
+def _decoded(members: Mapping[str, msgspec.Raw]) -> Mapping[str, Any]:
+    try:
+        return {name: msgspec.json.decode(raw) for name, raw in members.items()}
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ProblemError(problem("malformed_request", f"The body is not JSON: {error}")) from error
+
+
 def _names_in(array: bytes) -> list[str | None]:
     """The custom_ids of a JSON array's elements, good or bad; None where there is none."""
-    found = [value.get("custom_id") if isinstance(value, dict) else None for value in msgspec.json.decode(array)]
+    try:
+        values = msgspec.json.decode(array)
+    except (msgspec.MsgspecError, RecursionError):
+        return []  # no JSON after all; that much is said already
+    found = [value.get("custom_id") if isinstance(value, dict) else None for value in values]
     return [name if isinstance(name, str) else None for name in found]
 
 
@@ -275,12 +285,13 @@ class LineSource:
         piece = await anext(self._pieces, b"")
         line, newline, rest = piece.partition(b"\n")
         self._rest = rest if newline else None
-        members = _members_of(line)
-        return {name: msgspec.json.decode(raw) for name, raw in members.items()}
+        return _decoded(_members_of(line))
 
     async def items(self, faults: Faults) -> AsyncIterator[list[ItemLine]]:
         start = 0
         piece = self._rest if self._rest is not None else await anext(self._pieces, None)
+        if piece is None:
+            faults.add([empty_items()])
         while piece is not None:
             yield read_lines(piece, start, faults, nesting=self._nesting)
             start += piece.count(b"\n") + 1

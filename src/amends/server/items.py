@@ -57,6 +57,11 @@ class Faults:
             if len(self.first) < MAX_ERRORS:
                 self.first.append(fault)
 
+    def take(self, others: Faults) -> None:
+        """Take over what was found elsewhere."""
+        self.first += others.first[: MAX_ERRORS - len(self.first)]
+        self.total += others.total
+
     def __bool__(self) -> bool:
         return self.total > 0
 

@@ -117,7 +117,9 @@ def test_numbers_are_passed_on_as_they_were_written() -> None:
 
 
 def test_file_item_carries_what_is_known_of_its_file() -> None:
-    items, _ = read(lines({"custom_id": "a", "file_id": "f1", "page": 2, "prompt": "p"}, {"custom_id": "b", "file_id": "f2"}))
+    items, _ = read(
+        lines({"custom_id": "a", "file_id": "f1", "page": 2, "prompt": "p"}, {"custom_id": "b", "file_id": "f2"})
+    )
     rows = rows_of(items, {"f1": FileRef("f1", "ab" * 32, "application/pdf", 3, "x.pdf", 10)})
     assert json.loads(rows[0].payload) == {
         "file": {
@@ -137,14 +139,24 @@ def test_digest_is_of_what_was_sent_not_of_what_the_files_have_become() -> None:
 
 def test_digest_tells_items_apart() -> None:
     digests = set()
-    for item in ({"input": 1}, {"input": 2}, {"input": 1, "prompt": "p"}, {"file_id": "f"}, {"file_id": "f", "page": 1}):
+    for item in (
+        {"input": 1},
+        {"input": 2},
+        {"input": 1, "prompt": "p"},
+        {"file_id": "f"},
+        {"file_id": "f", "page": 1},
+    ):
         items, _ = read(lines({"custom_id": "a", **item}))
         digests.add(sent_digest(items, rows_of(items, {})))
     assert len(digests) == 5
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=6,
 )
@@ -206,7 +218,9 @@ def test_lines_survive_any_cutting_of_the_stream(texts: list[bytes], size: int) 
     assert b"\n".join(asyncio.run(_pieces(chunks, 100))) == b"\n".join(texts)
 
 
-@pytest.mark.parametrize("chunks", [[b"x" * 11], [b"x" * 6, b"x" * 6], [b"a\n" + b"x" * 11 + b"\n"], [b"a\n", b"x" * 11]])
+@pytest.mark.parametrize(
+    "chunks", [[b"x" * 11], [b"x" * 6, b"x" * 6], [b"a\n" + b"x" * 11 + b"\n"], [b"a\n", b"x" * 11]]
+)
 def test_line_that_is_too_long_is_refused(chunks: list[bytes]) -> None:
     with pytest.raises(ProblemError) as refused:
         asyncio.run(_pieces(chunks, 10))

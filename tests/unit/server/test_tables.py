@@ -64,11 +64,14 @@ def test_parquet_keeps_the_types_of_the_schema() -> None:
 def test_without_a_schema_the_output_is_one_column() -> None:
     table = CsvTable(columns_of(None))
     text = (table.feed(line("1", {"text": "hi"})) + table.finish()).decode()
-    assert list(csv.DictReader(io.StringIO(text)))[0]["output"] == '{"text":"hi"}'
+    assert next(iter(csv.DictReader(io.StringIO(text))))["output"] == '{"text":"hi"}'
 
 
 def test_properties_behind_a_reference_at_the_root_are_found() -> None:
-    schema = {"$ref": "#/$defs/Invoice", "$defs": {"Invoice": {"type": "object", "properties": {"total": {"type": "number"}}}}}
+    schema = {
+        "$ref": "#/$defs/Invoice",
+        "$defs": {"Invoice": {"type": "object", "properties": {"total": {"type": "number"}}}},
+    }
     assert [(column.name, column.type) for column in columns_of(schema)] == [("total", "number")]
 
 
