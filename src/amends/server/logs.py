@@ -13,7 +13,9 @@ from amends.server.settings import LogFormat
 
 def configure_logs(log_format: LogFormat = "text", level: str = "info") -> None:
     """Send every event of this process to stderr, those of the standard library's loggers too; stdout is for data."""
-    render: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # Plain tracebacks: the pretty ones show local variables, and those hold people's data and keys.
+    plain = structlog.dev.plain_traceback
+    render: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     if log_format == "json":
         render = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     shared: list[Any] = [

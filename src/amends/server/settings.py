@@ -225,27 +225,17 @@ def _fit(value: Any, kind: Any) -> Any:
     return _fit_plain(value, kind)
 
 
+_WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False, "": False}
+
+
 def _fit_plain(value: Any, kind: Any) -> Any:
     if kind is bool:
-        words = {
-            "1": True,
-            "true": True,
-            "yes": True,
-            "on": True,
-            "0": False,
-            "false": False,
-            "no": False,
-            "off": False,
-            "": False,
-        }
-        if isinstance(value, bool):
-            return value
-        if str(value).lower() not in words:
+        if str(value).lower() not in _WORDS:
             raise ValueError("must be true or false")
-        return words[str(value).lower()]
+        return _WORDS[str(value).lower()]
     if kind in (int, float):
-        if isinstance(value, bool) or (kind is int and isinstance(value, float)):
-            raise ValueError("must be a whole number")
+        if not isinstance(value, str | int | float) or isinstance(value, bool) or (kind is int and isinstance(value, float)):
+            raise ValueError("must be a whole number" if kind is int else "must be a number")
         number = kind(value)
         if not 0 <= number < float("inf"):
             raise ValueError("must not be negative")
