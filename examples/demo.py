@@ -34,6 +34,7 @@ START_SECONDS = 30
 
 def main() -> int:
     started = time.monotonic()
+    sys.stdout.reconfigure(line_buffering=True)  # so that it keeps its place among what the commands say on stderr
     shutil.rmtree(PLACE, ignore_errors=True)
     prepared = prepare(PLACE)
     os.chdir(PLACE)
@@ -42,8 +43,8 @@ def main() -> int:
         f"{len(PHOTOS) + len(prepared.truth)} real inputs and {len(prepared.broken)} broken ones, in {PLACE.relative_to(ROOT)}"
     )
     with server() as url:
-        os.environ["AMENDS_SERVER"] = url
         os.environ["AMENDS_API_KEY"] = amends("keys", "create", "--role", "member", "--quiet", "--data", "data").strip()
+        os.environ["AMENDS_SERVER"] = url
         show_work(prepared)
     print(f"\nDone in {time.monotonic() - started:.0f} s. The files are in {PLACE.relative_to(ROOT)}.")
     return 0
@@ -79,7 +80,7 @@ def show_work(prepared: Prepared) -> None:
 def verify(client: Client, run: str) -> None:
     """Check the stream of a run against its manifest: counts and SHA-256 over the lines."""
     manifest = client.batch_predictions.manifest(run)
-    stream = b"".join(client.batch_predictions.download(run))
+    stream = client.batch_predictions.download(run, "first.jsonl").read_bytes()
     must(hashlib.sha256(stream).hexdigest() == manifest.sha256, "the lines have the manifest's SHA-256")
     must(stream.count(b"\n") == manifest.lines, "and their number is the manifest's")
     print(f"Manifest of {run}: {manifest.lines} lines, SHA-256 {manifest.sha256[:16]}…, as streamed")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -107,6 +108,11 @@ def _onto_log(words: Words, what: str) -> Callable[[int, int, int], None]:
             words.say(f"{what}: {done:,} of {total:,} done, {failed:,} failed, {rate:,.1f}/s{left}")
 
     return show
+
+
+def local_time(moment: datetime | None) -> str:
+    """A time as a person here would read it; empty for None."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
 
 
 def counts_line(counts: Mapping[str, int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ._connection import connect
+from ._console import local_time
 from ._options import Common
 
 Role = Literal["viewer", "member", "admin", "owner"]
@@ -35,7 +36,14 @@ def list_keys(common: Common) -> None:
         words.table(
             ("id", "prefix", "role", "mode", "created", "revoked"),
             (
-                (key.id, getattr(key, "prefix", ""), key.role, key.mode, key.created_at, key.revoked_at or "")
+                (
+                    key.id,
+                    getattr(key, "prefix", ""),
+                    key.role,
+                    key.mode,
+                    local_time(key.created_at),
+                    local_time(key.revoked_at),
+                )
                 for key in keys
             ),
         )

@@ -51,14 +51,20 @@ COMMON = Common()
 
 
 class EnvironmentTwins:
-    """Gives each flag its one environment twin: ``--no-auth`` is ``AMENDS_NO_AUTH``. Flags given win; arguments have none."""
+    """Gives each flag its one environment twin: ``--no-auth`` is ``AMENDS_NO_AUTH``. Arguments have none.
+
+    Flags that are given win, and ``--data`` wins over ``AMENDS_SERVER`` too: both say where.
+    """
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self._environ = environ
 
     def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> Any:
         environ = os.environ if self._environ is None else self._environ
+        given = {argument.name for argument in arguments if argument.tokens}
         for argument in arguments:
+            if argument.name == "--server" and "--data" in given:
+                continue
             if argument.tokens or not argument.parse or not argument.name.startswith("--"):
                 continue
             variable = twin_of(argument.name)

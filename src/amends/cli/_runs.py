@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ._connection import connect
-from ._console import counts_line
+from ._console import counts_line, local_time
 from ._exits import BadUsage
 from ._failures import show_failures
 from ._inputs import Inputs, read_inputs
@@ -25,7 +25,10 @@ def list_runs(common: Common, *, limit: int, status: str | None) -> None:
     else:
         words.table(
             ("run", "status", "model", "created", "items"),
-            ((run.id, _status(run), run.model, run.created_at, counts_line(counts_of(run))) for run in page.data),
+            (
+                (run.id, _status(run), run.model, local_time(run.created_at), counts_line(counts_of(run)))
+                for run in page.data
+            ),
         )
 
 

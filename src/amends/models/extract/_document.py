@@ -13,7 +13,9 @@ from ._labels import concepts
 __all__ = ["Cell", "Document", "Line", "Pair"]
 
 _CELL_BREAK = re.compile(r"[ \u00a0]*[\t|][ \u00a0]*|[ \u00a0]{2,}")
-_COLON = re.compile(r"(?<=[\w)#.%])\s*[:=：](?=\s|$)")
+# The second form is how OCR reads "Version: 6.1": without the space. A letter before it, so that no time of day is a label;
+# no slash after it, so that no address is.
+_COLON = re.compile(r"(?<=[\w)#.%])\s*[:=：](?=\s|$)|(?<=[^\W\d_])[:：](?=[^\s/:：])")
 _MAX_LABEL_WORDS = 6
 _MAX_LABEL_CHARS = 60
 
