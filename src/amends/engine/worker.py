@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from amends.engine._process import die_with_parent, resident_bytes
@@ -124,6 +124,7 @@ class Worker:
         self._selector.register(wakeup, selectors.EVENT_READ)
         self._configured: Configure | None = None
         self._supervisor: Supervisor | None = None
+        self._looked_at = 0.0
         self._is_done = False
 
     def run(self) -> None:
@@ -137,16 +138,23 @@ class Worker:
             self._selector.close()
 
     def _turn(self) -> None:
-        self._wait()
-        for data in self._owner.read():
-            self._from_owner(to_supervisor.decode(data))
-        if self._signalled():
+        readable = self._wait()
+        if self._owner.connection in readable:
+            for data in self._owner.read():
+                self._from_owner(to_supervisor.decode(data))
+        if self._wakeup in readable and self._signalled():
             grace = self._configured.rules.grace_seconds if self._configured else 0.0
             self._feed(Stop(grace))
-        self._read_child()
-        self._feed(Tick(self._memory()))
+        now = time.monotonic()
+        is_time_to_look = now >= self._looked_at + _WATCH_SECONDS
+        if self._child is not None and (is_time_to_look or self._child.channel.connection in readable):
+            self._read_child(self._child, is_time_to_look)
+        if is_time_to_look:
+            self._looked_at = now
+        self._feed(Tick(self._memory() if is_time_to_look else None))
 
-    def _wait(self) -> None:
+    def _wait(self) -> Collection[object]:
+        """Wait for something to happen; the sockets that can be read."""
         timeout = None
         if self._supervisor is not None:
             now = time.monotonic()
@@ -157,10 +165,11 @@ class Worker:
         self._want(self._owner)
         if self._child is not None:
             self._want(self._child.channel)
-        self._selector.select(timeout)
-        self._owner.flush()
-        if self._child is not None:
-            self._child.channel.flush()
+        events = self._selector.select(timeout)
+        for channel in (self._owner, self._child.channel if self._child else None):
+            if channel is not None and channel.wanted & selectors.EVENT_WRITE:
+                channel.flush()
+        return [key.fileobj for key, event in events if event & selectors.EVENT_READ]
 
     def _want(self, channel: Channel) -> None:
         if self._selector.get_key(channel.connection).events != channel.wanted:
@@ -174,14 +183,11 @@ class Worker:
         else:
             self._feed(message)
 
-    def _read_child(self) -> None:
-        child = self._child
-        if child is None:
-            return
+    def _read_child(self, child: Child, is_time_to_look: bool) -> None:
+        """What it sent. Its end shows in its socket, unless something it started holds that open: hence the look at it."""
         for data in child.channel.read():
             self._feed(from_child.decode(data))
-        has_exited = child.process.poll() is not None
-        if not child.channel.is_open or has_exited:
+        if not child.channel.is_open or (is_time_to_look and child.process.poll() is not None):
             for data in child.channel.read():  # what it sent with its last breath
                 self._feed(from_child.decode(data))
             self._drop_child()
