@@ -52,9 +52,12 @@ def settings_of(common: Common) -> Settings:
 
 
 @contextmanager
-def connect(common: Common, *, is_run: bool = False, is_test: bool = False) -> Iterator[Connection]:
+def connect(
+    common: Common, *, is_run: bool = False, is_test: bool = False, moves_runs: bool = False
+) -> Iterator[Connection]:
     """Open the connection that the flags ask for.
 
+    moves_runs: whether an owner that this command becomes needs workers; without them it starts sooner and touches no run.
     is_test: work in test mode, which the key decides on a server, and this command where it is the owner.
     is_run: ``amends run`` submits to a server of the directory but not to another ``amends run``, which would end before its
     items have.
@@ -70,7 +73,7 @@ def connect(common: Common, *, is_run: bool = False, is_test: bool = False) -> I
         from amends.server.directory import find_owner
     found = find_owner(settings.server.data)
     if found is None:
-        with _owning(settings, "run" if is_run else "command") as connection:
+        with _owning(settings, "run" if is_run else "command", has_engine=is_run or moves_runs) as connection:
             yield connection
         return
     if is_run and found.command != "serve":
@@ -82,10 +85,12 @@ def connect(common: Common, *, is_run: bool = False, is_test: bool = False) -> I
 
 
 @contextmanager
-def _owning(settings: Settings, command: str) -> Iterator[Connection]:
+def _owning(settings: Settings, command: str, *, has_engine: bool) -> Iterator[Connection]:
     with server_extra():
+        from amends.server.composition import make_engine
         from amends.server.owner import Owner
-    with as_local_failure(), Owner(settings, command=command) as owner, _over(owner.socket) as client:
+    engine = make_engine if has_engine else None
+    with as_local_failure(), Owner(settings, command=command, engine=engine) as owner, _over(owner.socket) as client:
         yield Connection(client, Sources(settings.server.data), is_embedded=True)
 
 

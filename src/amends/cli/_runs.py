@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from amends.client import Run
 
 from ._connection import connect
 from ._console import counts_line, local_time
@@ -32,7 +34,7 @@ def list_runs(common: Common, *, limit: int, status: str | None) -> None:
         )
 
 
-def _status(run: Any) -> str:
+def _status(run: Run) -> str:
     return f"paused: {run.paused_reason}" if run.paused_reason else str(run.status)
 
 
@@ -63,10 +65,12 @@ def failures(common: Common, run_id: str) -> None:
 
 
 def act(common: Common, run_id: str, action: Literal["cancel", "expire", "purge"]) -> None:
-    """Do to a run what the name says, and show how it stands then."""
+    """Do to a run what the name says, and show how it stands then. An owner of its own stays until the run has ended."""
     words = common.words
-    with connect(common) as connection:
-        run: Any = getattr(connection.client.runs, action)(run_id)
+    with connect(common, moves_runs=action != "purge") as connection:
+        run: Run = getattr(connection.client.runs, action)(run_id)
+        if connection.is_embedded and not run.is_ended:
+            run = connection.client.runs.wait(run_id)
     if words.is_json:
         words.document(run.model_dump(mode="json"))
     else:
