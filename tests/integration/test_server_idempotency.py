@@ -1,0 +1,229 @@
+"""What happens behind an Idempotency-Key happens once. The table runs over every mutating route of the OpenAPI document."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from tests.problem_shape import assert_problem
+from tests.servers import RunningServer
+
+Send = Callable[[httpx2.Client, dict[str, str]], httpx2.Response]
+
+
+@pytest.fixture(scope="module")
+def client(shell: RunningServer) -> Iterator[httpx2.Client]:
+    with shell.client() as opened:
+        yield opened
+
+
+def new_file(client: httpx2.Client) -> str:
+    return str(client.post("/v1/files", files={"file": ("a.txt", uuid4().bytes, "text/plain")}).json()["id"])
+
+
+def new_key(client: httpx2.Client) -> str:
+    return str(client.post("/v1/api-keys", json={"role": "viewer"}).json()["id"])
+
+
+def new_batch(client: httpx2.Client, items: int = 3, **more: Any) -> str:
+    answer = client.post("/v1/batch-predictions", json={**batch(items), **more})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
+
+
+def batch(items: int = 3) -> dict[str, Any]:
+    return {"model": "local/echo", "items": [{"custom_id": f"c{number}", "input": {}} for number in range(items)]}
+
+
+def json_of(method: str, path: str, body: Any = None) -> Send:
+    return lambda client, headers: client.request(method, path, headers=headers, json=body)
+
+
+def upload(name: str = "same.txt", content: bytes = b"same") -> Send:
+    return lambda client, headers: client.post("/v1/files", files={"file": (name, content, "text/plain")}, headers=headers)
+
+
+def ndjson(*lines: bytes) -> Send:
+    head = {"content-type": "application/x-ndjson"}
+    return lambda client, headers: client.post("/v1/batch-predictions", content=b"\n".join(lines), headers={**headers, **head})
+
+
+NDJSON = (b'{"model": "local/echo"}', b'{"custom_id": "a", "input": {"x": 1}}', b'{"custom_id": "b", "input": {}}')
+
+# operation → how to make a request of it, once there is a client
+CALLS: dict[str, Callable[[httpx2.Client], Send]] = {
+    "POST /v1/files": lambda client: upload(),
+    "PATCH /v1/files/{file_id}": lambda client: json_of("PATCH", f"/v1/files/{new_file(client)}", {"filename": "b"}),
+    "DELETE /v1/files/{file_id}": lambda client: json_of("DELETE", f"/v1/files/{new_file(client)}"),
+    "POST /v1/api-keys": lambda client: json_of("POST", "/v1/api-keys", {"role": "member"}),
+    "DELETE /v1/api-keys/{key_id}": lambda client: json_of("DELETE", f"/v1/api-keys/{new_key(client)}"),
+    "POST /v1/batch-predictions": lambda client: json_of("POST", "/v1/batch-predictions", batch()),
+    "POST /v1/batch-predictions (NDJSON)": lambda client: ndjson(*NDJSON),
+    "POST /v1/batch-predictions/{batch_id}/cancel": lambda client: json_of(
+        "POST", f"/v1/batch-predictions/{new_batch(client)}/cancel"
+    ),
+    "POST /v1/batch-predictions/{batch_id}/extend": lambda client: json_of(
+        "POST", f"/v1/batch-predictions/{new_batch(client, limit_items=1)}/extend"
+    ),
+    "POST /v1/runs/{run_id}/cancel": lambda client: json_of("POST", f"/v1/runs/{new_batch(client)}/cancel"),
+    "POST /v1/runs/{run_id}/extend": lambda client: json_of("POST", f"/v1/runs/{new_batch(client, limit_items=1)}/extend"),
+    "POST /v1/runs/{run_id}/expire": lambda client: json_of("POST", f"/v1/runs/{new_batch(client)}/expire"),
+}
+# Those that need a run that has ended are tested with a worker, in test_batches.
+ELSEWHERE = {f"POST {root}/{action}" for root in ("/v1/runs/{run_id}", "/v1/batch-predictions/{batch_id}") for action in ("retry", "purge", "expire")}
+
+
+def test_every_mutating_operation_is_in_the_table(shell: RunningServer) -> None:
+    with shell.client() as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    mutating = {
+        f"{method.upper()} {path}" for path, found in paths.items() for method in found if method in {"post", "patch", "put", "delete"}
+    }
+    assert mutating - ELSEWHERE <= set(CALLS), "a new route needs its row"
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_the_same_key_twice_does_the_work_once(client: httpx2.Client, operation: str) -> None:
+    send, key = CALLS[operation](client), {"idempotency-key": uuid4().hex}
+    first, again = send(client, key), send(client, key)
+    assert first.status_code < 300, first.text
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert (again.status_code, again.json()) == (first.status_code, first.json())
+    assert again.headers.get("location") == first.headers.get("location")
+    assert again.headers["content-type"] == first.headers["content-type"]
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_the_same_key_many_times_at_once_does_the_work_once(client: httpx2.Client, operation: str) -> None:
+    send, key = CALLS[operation](client), {"idempotency-key": uuid4().hex}
+    barrier = threading.Barrier(8)
+
+    def at_once(_: int) -> httpx2.Response:
+        barrier.wait()
+        return send(client, key)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(at_once, range(8)))
+    done = [answer for answer in answers if answer.status_code < 300]
+    assert len([answer for answer in done if "idempotency-replayed" not in answer.headers]) == 1
+    assert len({answer.text for answer in done}) == 1
+    for answer in answers:
+        if answer not in done:
+            assert_problem(answer, "conflict", error_code="IDEMPOTENCY_IN_PROGRESS")
+            assert answer.headers["x-should-retry"] == "true"
+            assert int(answer.headers["retry-after"]) >= 1
+
+
+OTHER_BODIES: dict[str, tuple[Send, Send]] = {
+    "a member": (json_of("POST", "/v1/api-keys", {"role": "member"}), json_of("POST", "/v1/api-keys", {"role": "viewer"})),
+    "the bytes of a file": (upload(), upload(content=b"other")),
+    "the name of a file": (upload(), upload("other.txt")),
+    "the items": (json_of("POST", "/v1/batch-predictions", batch()), json_of("POST", "/v1/batch-predictions", batch(4))),
+    "a line": (ndjson(*NDJSON), ndjson(*NDJSON, b'{"custom_id": "c", "input": {}}')),
+}
+
+
+@pytest.mark.parametrize("difference", OTHER_BODIES)
+def test_the_same_key_with_another_body_is_a_conflict(client: httpx2.Client, difference: str) -> None:
+    key = {"idempotency-key": uuid4().hex}
+    first, other = OTHER_BODIES[difference]
+    assert first(client, key).status_code < 300
+    answer = other(client, key)
+    assert_problem(answer, "conflict", error_code="IDEMPOTENCY_CONFLICT")
+    assert first(client, key).headers["idempotency-replayed"] == "true"
+
+
+def test_a_body_is_compared_as_parsed_content(client: httpx2.Client) -> None:
+    key = {"idempotency-key": uuid4().hex, "content-type": "application/json"}
+    first = client.post("/v1/api-keys", content=b'{"role":"member","name":"x"}', headers=key)
+    again = client.post("/v1/api-keys", content=b'{ "name": "\\u0078",\n "role": "member" }', headers=key)
+    assert first.json() == again.json()
+    file_key = {"idempotency-key": uuid4().hex}
+    one = client.post("/v1/files", files={"file": ("a", b"abc")}, headers={**file_key, "content-type": "multipart/form-data; boundary=one"})
+    two = client.post("/v1/files", files={"file": ("a", b"abc")}, headers={**file_key, "content-type": "multipart/form-data; boundary=two"})
+    assert one.json() == two.json()
+
+
+def test_a_key_is_the_callers_own_for_that_method_and_path(shell: RunningServer, client: httpx2.Client) -> None:
+    key = {"idempotency-key": uuid4().hex}
+    body = {"role": "member"}
+    first = client.post("/v1/api-keys", json=body, headers=key).json()
+    file = upload()(client, key)
+    assert file.status_code == 200
+    with shell.client(shell.new_key(workspace="elsewhere")) as stranger:
+        theirs = stranger.post("/v1/api-keys", json=body, headers=key)
+        assert theirs.status_code == 201
+        assert theirs.json()["id"] != first["id"]
+
+
+def test_a_refused_request_leaves_its_key_free(client: httpx2.Client) -> None:
+    key = {"idempotency-key": uuid4().hex}
+    assert_problem(client.post("/v1/api-keys", json={"role": "king"}, headers=key), "validation_failed")
+    assert client.post("/v1/api-keys", json={"role": "member"}, headers=key).status_code == 201
+    file_key = {"idempotency-key": uuid4().hex}
+    assert_problem(client.post("/v1/files", files={"no": ("a", b"abc")}, headers=file_key), "validation_failed")
+    assert upload()(client, file_key).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["", "x" * 256, "tab\tinside", "é"])
+def test_a_key_that_is_none_is_refused(client: httpx2.Client, value: str) -> None:
+    answer = client.post("/v1/api-keys", json={"role": "member"}, headers=[(b"idempotency-key", value.encode())])
+    assert_problem(answer, "malformed_request")
+
+
+def test_the_longest_key_is_taken(client: httpx2.Client) -> None:
+    key = {"idempotency-key": uuid4().hex.ljust(255, "~")}
+    assert client.post("/v1/api-keys", json={"role": "member"}, headers=key).status_code == 201
+
+
+def test_a_replayed_secret_is_given_only_to_who_brought_the_credential(shell: RunningServer, client: httpx2.Client) -> None:
+    key, body = {"idempotency-key": uuid4().hex}, {"role": "member"}
+    first = client.post("/v1/api-keys", json=body, headers=key).json()
+    with shell.client(shell.new_key()) as colleague:
+        answer = colleague.post("/v1/api-keys", json=body, headers=key)
+        assert_problem(answer, "conflict", error_code="IDEMPOTENCY_CONFLICT")
+    stored = b"".join(path.read_bytes() for path in shell.data.glob("amends.db*"))
+    assert first["id"].encode() in stored
+    assert first["key"].encode() not in stored
+    assert first["key"].removeprefix("ak_live_").encode() not in stored
+
+
+def test_what_was_made_is_found_by_its_key(client: httpx2.Client) -> None:
+    key = uuid4().hex
+    made = json_of("POST", "/v1/batch-predictions", batch())(client, {"idempotency-key": key}).json()
+    found = client.get("/v1/batch-predictions", params={"idempotency_key": key}).json()
+    assert [row["id"] for row in found["data"]] == [made["id"]]
+    assert client.get("/v1/batch-predictions", params={"idempotency_key": "never used"}).json()["data"] == []
+
+
+def test_a_key_whose_holder_hung_up_midway_is_free_again(shell: RunningServer) -> None:
+    key = {"idempotency-key": uuid4().hex, "x-api-key": shell.key, "content-type": "application/x-ndjson"}
+
+    async def hang_up() -> None:
+        async def lines() -> Any:
+            yield b"\n".join(NDJSON) + b"\n"
+            await asyncio.sleep(0.2)
+            raise ConnectionError("gone")
+
+        async with httpx2.AsyncClient(base_url=shell.base_url) as client:
+            with pytest.raises(ConnectionError):
+                await client.post("/v1/batch-predictions", content=lines(), headers=key)
+
+    asyncio.run(hang_up())
+    with shell.client() as client:
+        for _ in range(50):
+            answer = ndjson(*NDJSON)(client, key)
+            if answer.status_code == 200:
+                break
+            assert_problem(answer, "conflict", error_code="IDEMPOTENCY_IN_PROGRESS")
+            threading.Event().wait(0.05)
+        assert answer.status_code == 200
+        assert "idempotency-replayed" not in answer.headers
