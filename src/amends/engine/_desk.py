@@ -45,7 +45,8 @@ class NeedsOfRuns:
 class Desk:
     """Answers one worker.
 
-    ``pending``: the claim that waits for work, None otherwise. on_end: told that a lease ended, so that a run may be done.
+    ``pending``: the claim that waits for work, None otherwise. on_end: told that a lease ended
+    after which there was none of its run, so that the run may be done.
     """
 
     def __init__(
@@ -126,6 +127,8 @@ class Desk:
         else:
             request = self._request(report.claim)
             ok, lease = self._ledger.commit_and_claim(commit, request)
+            if lease is None or lease.run_id != self.run_id:
+                self._on_end()
             self._forget()
             self.pending = request
             replies = [Committed(report.lease_id, ok)]
@@ -137,9 +140,8 @@ class Desk:
     def _spread(self, report: Report) -> None:
         for deferral in report.deferred:
             self._signal.wake_in(deferral.delay_seconds)
-        if report.final:
-            if report.claim is None:
-                self._forget()
+        if report.final and report.claim is None:
+            self._forget()
             self._on_end()
 
     def _leased(self, lease: Lease) -> Leased:

@@ -23,7 +23,8 @@ _RETENTION_SECONDS: Final = 60.0
 _CLEAN_ITEMS: Final = 5_000
 _SWEEP_ITEMS: Final = 5_000
 _ON_TIME: Final = 0.5
-"""A tick that comes later than its time by over half a time to live waits one more before it reaps."""
+"""A look for expired leases that comes later than its time by over half a time to live is left to the next: this process,
+or the whole machine, stood still, and the workers' renewals may be waiting to be read."""
 
 
 class Maintenance:
@@ -55,7 +56,7 @@ class Maintenance:
         self._on_stop = on_stop
         self._on_lapse = on_lapse
         self._on_work = on_work
-        self._ticked_at = monotonic()
+        self._looked_at = monotonic()
         self._tidied_at = float("-inf")
         self._is_dirty = True
         self._validations: dict[str, Validation] = {}
@@ -65,10 +66,11 @@ class Maintenance:
     def tick(self) -> bool:
         """Do a slice of whatever is due. True: there is more to do at once."""
         now = self._monotonic()
-        late = now - self._ticked_at - self._settings.tick_seconds
-        self._ticked_at = now
-        if late <= _ON_TIME * self._settings.ttl_seconds:
-            self._reap()
+        since = now - self._looked_at
+        if since >= self._settings.tick_seconds:
+            self._looked_at = now
+            if since - self._settings.tick_seconds <= _ON_TIME * self._settings.ttl_seconds:
+                self._reap()
         runs = self._ledger.unfinished()
         self._forget_all_but({run.id for run in runs})
         has_more = [self._move_safely(run, now) for run in runs]

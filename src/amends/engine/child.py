@@ -31,11 +31,14 @@ log = logging.getLogger("amends.engine.child")
 FLUSH_SECONDS: Final = 0.05
 """A finished item waits at most so long for the slow one beside it."""
 
+_IDLE_ROUNDS: Final = 20
+
 
 class Outbox:
     """Collects what becomes of items and sends it on: each 50 ms, and when a chunk is done.
 
-    A thread sends while the processor is busy, as far as the processor leaves the interpreter to it.
+    A thread sends while the processor is busy, as far as the processor leaves the interpreter to it. It goes on for a
+    while after the last chunk: to be woken for each would cost more than the work on a small one.
     """
 
     def __init__(self, send: Callable[[Results], None], monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -47,14 +50,17 @@ class Outbox:
         self._outcomes: list[Outcome] = []
         self._tries: list[AnotherTry] = []
         self._sent_at = 0.0
-        self._is_working = threading.Event()
+        self._is_busy = False
+        self._is_awake = threading.Event()
         threading.Thread(target=self._send_regularly, name="outbox", daemon=True).start()
 
     def begin(self, chunk_no: int) -> None:
         with self._lock:
             self._chunk_no = chunk_no
             self._sent_at = self._monotonic()
-        self._is_working.set()
+            self._is_busy = True
+            if not self._is_awake.is_set():
+                self._is_awake.set()
 
     def add(self, seq: int, outcome: Outcome | AnotherTry) -> None:
         with self._lock:
@@ -66,17 +72,21 @@ class Outbox:
 
     def finish(self) -> None:
         """The chunk is done."""
-        self._is_working.clear()
         with self._lock:
+            self._is_busy = False
             self._flush(is_last=True)
 
     def _send_regularly(self) -> None:
+        idle = 0
         while True:
-            self._is_working.wait()
+            self._is_awake.wait()
             time.sleep(FLUSH_SECONDS)
             with self._lock:
-                if self._is_working.is_set() and self._seqs:
+                idle = 0 if self._is_busy else idle + 1
+                if self._is_busy and self._seqs:
                     self._flush(is_last=False)
+                if idle > _IDLE_ROUNDS:
+                    self._is_awake.clear()
 
     def _flush(self, *, is_last: bool) -> None:
         now = self._monotonic()
@@ -134,28 +144,29 @@ class Assignment:
             self._batch(items[start : start + self._batch_size], outbox)
 
     def _batch(self, items: Sequence[LeasedItem], outbox: Outbox) -> None:
-        open_items = {item.seq: item for item in items}
+        unanswered = {item.seq: item for item in items}
         started = time.perf_counter()
+        problem = None
         try:
             for result in self._results(items):
-                item = open_items.pop(result.seq, None)
+                item = unanswered.pop(result.seq, None)
+                now = time.perf_counter()
                 if item is None:
                     log.error("result_of_no_item", extra={"run_id": self._job.run_id, "seq": result.seq})
-                    continue
-                now = time.perf_counter()
-                outbox.add(item.seq, self._composed(item, result, int((now - started) * 1000)))
+                else:
+                    outbox.add(item.seq, self._composed(item, result, int((now - started) * 1000)))
                 started = now
         except Exception as error:
             problem = _problem_of(error, "item_failed_unexpectedly", self._job.run_id, alone=len(items) == 1)
-        else:
-            problem = unexpected()
-        if len(items) == 1:
-            for item in open_items.values():
-                elapsed = int((time.perf_counter() - started) * 1000)
-                outbox.add(item.seq, self._composed(item, Failed(item.seq, problem), elapsed))
+        if not unanswered:
             return
-        for item in open_items.values():  # nobody knows which of them it was: each by itself
-            self._batch([item], outbox)
+        if len(items) > 1:
+            for item in unanswered.values():  # nobody knows which of them it was: each by itself
+                self._batch([item], outbox)
+            return
+        elapsed_ms = int((time.perf_counter() - started) * 1000)
+        failed = Failed(items[0].seq, problem or unexpected())
+        outbox.add(items[0].seq, self._composed(items[0], failed, elapsed_ms))
 
     def _results(self, items: Sequence[LeasedItem]) -> Iterator[Result]:
         if isinstance(self._session, Problem):

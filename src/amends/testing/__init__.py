@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._clock import FakeClock
+    from ._simulate import PromiseBroken, Report, simulate
     from ._transport import FakeTransport, RecordedRequest, Reply
 
 _HOME_OF = {
     "FakeClock": "_clock",
     "FakeTransport": "_transport",
+    "PromiseBroken": "_simulate",
     "RecordedRequest": "_transport",
     "Reply": "_transport",
+    "Report": "_simulate",
+    "simulate": "_simulate",
 }
 
-__all__ = ["FakeClock", "FakeTransport", "RecordedRequest", "Reply"]
+__all__ = ["FakeClock", "FakeTransport", "PromiseBroken", "RecordedRequest", "Reply", "Report", "simulate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,84 @@
+"""Whole installations on a simulated clock. ``AMENDS_SOAK=n`` tries n seeds more, from a random one on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from amends.ledger import Commit, Lease, Ledger, MemoryLedger
+from amends.ledger._memory_run import RunRecord
+from amends.testing import PromiseBroken, simulate
+
+SEEDS = range(50)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_promise_holds_whatever_dies(seed: int) -> None:
+    report = simulate(seed)
+    assert set(report.states.values()) <= {"completed", "failed", "cancelled", "expired"}
+
+
+def test_the_same_seed_replays_the_same_simulation() -> None:
+    assert simulate(7) == simulate(7)
+
+
+def test_the_seeds_of_this_suite_meet_every_fault_and_every_end() -> None:
+    reports = [simulate(seed) for seed in SEEDS]
+    faults = {fault for report in reports for fault in report.faults}
+    assert faults >= {"crash", "freeze", "delay", "owner_restart", "child_death", "clock_jump", "cancel", "pause"}
+    assert {state for report in reports for state in report.states.values()} == {
+        "completed",
+        "failed",
+        "cancelled",
+        "expired",
+    }
+
+
+class UnfencedLedger(MemoryLedger):
+    """Lets a worker write whose lease is gone, as a commit would that does not match its lease first."""
+
+    def __init__(self, clock: Callable[[], float], monotonic: Callable[[], float], random: Random) -> None:
+        super().__init__(clock=clock, monotonic=monotonic, draw=random)
+        self._granted: dict[str, RunRecord] = {}
+
+    def _lease(self, *arguments: object) -> Lease:
+        lease = super()._lease(*arguments)  # type: ignore[arg-type]
+        self._granted[lease.id] = self._by_lease[lease.id]
+        return lease
+
+    def commit(self, commit: Commit) -> bool:
+        run = self._granted.get(commit.lease_id)
+        if commit.lease_id in self._by_lease or run is None:
+            return super().commit(commit)
+        run.record(commit.outcomes, self._clock())
+        return True
+
+
+def test_without_the_fence_some_seed_breaks_a_promise() -> None:
+    def unfenced(clock: Callable[[], float], monotonic: Callable[[], float], random: Random) -> Ledger:
+        return UnfencedLedger(clock, monotonic, random)
+
+    broken = []
+    for seed in SEEDS:
+        try:
+            simulate(seed, ledger=unfenced)
+        except PromiseBroken as error:
+            broken.append(error)
+    assert broken
+    assert all(f"seed {error.seed}" in str(error) for error in broken)
+
+
+def test_a_run_that_never_ends_is_reported_with_its_seed() -> None:
+    with pytest.raises(PromiseBroken, match="seed 3, step 49: not every run ended"):
+        simulate(3, steps=50)
+
+
+@pytest.mark.skipif("AMENDS_SOAK" not in os.environ, reason="set AMENDS_SOAK to a number of seeds")
+@pytest.mark.timeout(0)
+def test_many_more_seeds_hold() -> None:
+    first = Random().randrange(1_000, 1_000_000_000)
+    for seed in range(first, first + int(os.environ["AMENDS_SOAK"])):
+        simulate(seed)
