@@ -40,7 +40,8 @@ from amends.ledger import (
 from amends.problems import problem
 from tests.ledgers import HandClock, attempt, failure, leased, manifest_of, new_run, success
 
-MAX_RUNS = 5
+MAX_RUNS = 4
+PAGES: tuple[dict[str, Any], ...] = ({}, {"partial": True}, {"limit": 2}, {"after": 1}, {"partial": True, "after": 0})
 STATUSES: tuple[ItemStatus | None, ...] = (None, "succeeded", "errored", "canceled", "expired")
 SLUGS = ("prediction_failed", "file_not_found")
 
@@ -63,11 +64,11 @@ class Twin:
 class Report:
     """What a worker says about some of its lease's items, whatever the lease is called."""
 
-    outcomes: list[tuple[int, str | None]]
-    deferred: list[Deferral]
-    tried: list[int]
-    deaths: list[int]
-    final: bool
+    outcomes: list[tuple[int, str | None]] = field(default_factory=list)
+    deferred: list[Deferral] = field(default_factory=list)
+    tried: list[int] = field(default_factory=list)
+    deaths: list[int] = field(default_factory=list)
+    final: bool = False
 
 
 def outcome_of(call: Callable[[], Any]) -> Any:
@@ -94,7 +95,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runs: list[NewRun] = []
         self.receiving: list[str] = []
         self.twins: list[Twin] = []
-        self.numbers = 0
+        self.numbers = self.turn = 0
         self.seen: dict[tuple[str, str], bytes] = {}
 
     def open(self) -> tuple[Database, Ledger]:
@@ -177,10 +178,26 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # Moving items
 
-    @rule(number=chance, owner=owners, max_items=limits, max_bytes=st.sampled_from([0, 30, 1_000_000]), ttl=seconds)
-    def claim(self, number: int, owner: str, max_items: int, max_bytes: int, ttl: float) -> None:
+    @rule(
+        number=chance,
+        owner=owners,
+        max_items=limits,
+        max_bytes=st.sampled_from([0, 30, 1_000_000]),
+        ttl=seconds,
+        times=st.integers(1, 3),
+    )
+    def claim(self, number: int, owner: str, max_items: int, max_bytes: int, ttl: float, times: int) -> None:
         request = self.request(number, owner, max_items, max_bytes, ttl)
-        self.keep(self.model.claim(request), self.real.claim(request))
+        for _ in range(times):
+            self.keep(self.model.claim(request), self.real.claim(request))
+
+    @rule(number=chance, max_items=limits, times=st.integers(1, 4))
+    def lapse(self, number: int, max_items: int, times: int) -> None:
+        """A span whose workers vanish one after the other."""
+        request = self.request(number, "worker-1", max_items, ttl=0.0)
+        for _ in range(times):
+            self.keep(self.model.claim(request), self.real.claim(request))
+            self.advance_and_reap(0.0)
 
     def request(
         self, number: int, owner: str, max_items: int, max_bytes: int = 1_000_000, ttl: float = 5.0
@@ -198,7 +215,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.twins)
     @rule(number=chance, plan=st.lists(chance, min_size=1, max_size=9), final=st.booleans(), stray=st.integers(0, 19))
     def commit(self, number: int, plan: list[int], final: bool, stray: int) -> None:
-        twin = self.twins[number % len(self.twins)]
+        twin = self.some_twin(number)
         report = self.plan(twin, plan, final, is_stray=stray == 0)
         expected = outcome_of(lambda: self.model.commit(commit_of(twin.model, report)))
         found = outcome_of(lambda: self.real.commit(commit_of(twin.real, report)))
@@ -208,7 +225,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.twins)
     @rule(number=chance, plan=st.lists(chance, min_size=1, max_size=9), owner=owners, max_items=limits)
     def commit_and_claim(self, number: int, plan: list[int], owner: str, max_items: int) -> None:
-        twin = self.twins[number % len(self.twins)]
+        twin = self.some_twin(number)
         report = self.plan(twin, plan, True)
         request = self.request(number, owner, max_items)
         expected, model = self.model.commit_and_claim(commit_of(twin.model, report), request)
@@ -219,17 +236,17 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def plan(self, twin: Twin, plan: list[int], final: bool, *, is_stray: bool = False) -> Report:
         """Decide from the numbers what becomes of each item. is_stray: speak of one that the lease does not hold."""
-        report = Report([], [], [], [], final)
+        report = Report(final=final)
         for place, seq in enumerate(list(twin.left)):
             number = plan[place % len(plan)] + place
             choice = number % 5
             if choice in (0, 1):
                 report.outcomes.append((seq, (None, SLUGS[number % 2])[choice]))
             elif choice == 2:
-                report.deferred.append(Deferral(seq, number % 4 + 1, (number % 3) * 1.0))
+                report.deferred.append(Deferral(seq, number % 4 + 1, (number % 4 // 3) * 1.0))
             elif choice == 3:
                 report.tried.append(seq)
-                report.deaths += [seq] * (number % 2)
+                report.deaths += [seq] * (number % 3)
         if is_stray:
             report.outcomes.append((max(twin.left, default=0) + 50, None))
         return report
@@ -240,79 +257,75 @@ class LedgerMachine(RuleBasedStateMachine):
         reported = {seq for seq, _ in report.outcomes} | {deferral.seq for deferral in report.deferred}
         twin.left = [] if report.final else [seq for seq in twin.left if seq not in reported]
 
+    def some_twin(self, number: int) -> Twin:
+        """Often the newest lease, sometimes one that was fenced long ago."""
+        return self.twins[-1 - (number % len(self.twins) if number % 2 else 0)]
+
     @precondition(lambda self: self.twins)
     @rule(number=chance, ttl=seconds)
     def renew(self, number: int, ttl: float) -> None:
-        twin = self.twins[number % len(self.twins)]
+        twin = self.some_twin(number)
         assert self.real.renew(twin.real.id, ttl) == self.model.renew(twin.model.id, ttl)
 
-    @rule(by=seconds)
-    def advance(self, by: float) -> None:
-        self.clock.advance(by)
+    @rule(by=seconds, reaps=st.booleans())
+    def advance(self, by: float, reaps: bool) -> None:
+        if reaps:
+            self.advance_and_reap(by)
+        else:
+            self.clock.advance(by)
 
-    @rule()
-    def reap(self) -> None:
+    def advance_and_reap(self, by: float) -> None:
+        self.clock.advance(by)
         lapsed, found = set(self.model.reap()), set(self.real.reap())
         assert found == {twin.real.id for twin in self.twins if twin.model.id in lapsed}
 
-    @rule(owner=owners)
-    def release_owner(self, owner: str) -> None:
-        self.both(lambda ledger: ledger.release_owner(owner))
-
-    @rule(starts=st.integers(0, 3))
-    def crash(self, starts: int) -> None:
-        """The owning process ends between two steps; often the next one starts by returning every lease."""
+    @rule(how=st.sampled_from(["release", "crash", "crash", "start"]), owner=owners)
+    def interrupt(self, how: str, owner: str) -> None:
+        """A worker leaves, or the owning process ends between two steps, and may start by returning every lease."""
+        if how == "release":
+            self.both(lambda ledger: ledger.release_owner(owner))
+            return
         self.database.close()
         self.database, self.real = self.open()
-        if starts == 0:
+        if how == "start":
             self.both(lambda ledger: ledger.release_all())
             self.both(lambda ledger: ledger.abandon_receiving())
             self.receiving.clear()
 
     # Moving runs
 
-    @rule(number=chance, plan=st.lists(st.booleans(), min_size=1, max_size=6))
-    def settle(self, number: int, plan: list[bool]) -> None:
+    @rule(
+        number=chance,
+        step=st.sampled_from(["start", "start", "extend", "extend", "pause", "pause", "resume", "settle"]),
+    )
+    def steer(self, number: int, step: str) -> None:
         run_id = self.some_run(number)
+        if step == "settle":
+            self.settle(run_id)
+        elif step == "pause":
+            self.both(lambda ledger: ledger.pause(run_id, "operator"))
+        else:
+            self.both(lambda ledger: getattr(ledger, step)(run_id))
+
+    def settle(self, run_id: str) -> None:
+        """Every third item, and the one after it, is found unfit."""
         items = outcome_of(lambda: self.model.items(run_id))
-        chosen = [LeasedItem(*item) for item in items if plan[item[0] % len(plan)]] if isinstance(items, list) else []
-        self.both(lambda ledger: ledger.settle(run_id, [failure(run_id, item, "file_not_found") for item in chosen]))
+        chosen = [LeasedItem(*item) for item in items if item[0] % 3 != 1] if isinstance(items, list) else []
+        self.both(lambda ledger: ledger.settle(run_id, [failure(run_id, item, SLUGS[1]) for item in chosen]))
 
-    @rule(number=chance)
-    def start(self, number: int) -> None:
-        self.both(lambda ledger: ledger.start(self.some_run(number)))
-
-    @rule(number=chance, often=st.integers(0, 2))
-    def cancel(self, number: int, often: int) -> None:
-        if often == 0:
-            self.both(lambda ledger: ledger.cancel(self.some_run(number)))
-
-    @rule(number=chance, ending=st.sampled_from(["failed", "expired"]), often=st.integers(0, 2))
-    def end(self, number: int, ending: Any, often: int) -> None:
-        error = problem("validation_failed", "Too many failed.") if ending == "failed" else None
-        if often == 0:
-            self.both(lambda ledger: ledger.end(self.some_run(number), ending, error))
-
-    @rule(number=chance)
-    def pause(self, number: int) -> None:
-        self.both(lambda ledger: ledger.pause(self.some_run(number), "operator"))
-
-    @rule(number=chance)
-    def resume(self, number: int) -> None:
-        self.both(lambda ledger: ledger.resume(self.some_run(number)))
-
-    @rule(number=chance)
-    def extend(self, number: int) -> None:
-        self.both(lambda ledger: ledger.extend(self.some_run(number)))
+    @rule(number=chance, step=st.sampled_from(["cancel", "failed", "expired", "fence", "fence"]))
+    def stop(self, number: int, step: Any) -> None:
+        run_id = self.some_run(number)
+        if step in ("cancel", "fence"):
+            self.both(lambda ledger: getattr(ledger, step)(run_id))
+        else:
+            error = problem("validation_failed", "Too many failed.") if step == "failed" else None
+            self.both(lambda ledger: ledger.end(run_id, step, error))
 
     @rule(number=chance, limit=limits)
     def sweep(self, number: int, limit: int) -> None:
         cancelled = problem("batch_cancelled")
         self.both(lambda ledger: ledger.sweep(self.some_run(number), "canceled", cancelled, limit))
-
-    @rule(number=chance)
-    def fence(self, number: int) -> None:
-        self.both(lambda ledger: ledger.fence(self.some_run(number)))
 
     @rule(number=chance)
     def finalize_and_finish(self, number: int) -> None:
@@ -322,30 +335,29 @@ class LedgerMachine(RuleBasedStateMachine):
         if run is not None:
             self.both(lambda ledger: ledger.finish(run_id, manifest_of(run)))
 
-    # Forgetting
+    @rule(number=chance, plan=chance)
+    def work_off(self, number: int, plan: int) -> None:
+        """A worker that goes through a run in one go: some items fail."""
+        request = self.request(number, "worker-3", 3)
+        while (model := self.model.claim(request)) is not None:
+            self.keep(model, self.real.claim(request))
+            twin = self.twins[-1]
+            report = Report([(seq, SLUGS[0] if (seq + plan) % 3 == 0 else None) for seq in twin.left])
+            assert self.model.commit(commit_of(twin.model, report))
+            assert self.real.commit(commit_of(twin.real, report))
+            twin.left = []
 
-    @rule(number=chance, often=st.integers(0, 2))
-    def delete_lines(self, number: int, often: int) -> None:
-        run_id = self.some_run(number)
-        if often == 0:
-            self.both(lambda ledger: ledger.delete_lines(run_id))
-
-    @rule(number=chance, often=st.integers(0, 2))
-    def delete_run(self, number: int, often: int) -> None:
-        """Only a run without retries: a lineage is kept until its newest run expires."""
-        run_id = self.some_run(number)
-        run = self.model.get(run_id)
-        if often == 0 and run is not None and len(self.lineage(run)) == 1:
-            self.both(lambda ledger: ledger.delete_run(run_id))
-
-    def lineage(self, run: Run) -> list[str]:
-        return [run.root_id, *(child.id for child in self.model.children(run.id))]
-
-    @rule(limit=limits)
-    def clean(self, limit: int) -> None:
-        """What a row is each ledger decides for itself."""
-        self.model.clean(limit)
-        self.real.clean(limit)
+    @rule(number=chance, step=st.sampled_from(["lines", "run", "clean", "clean"]), limit=limits)
+    def forget(self, number: int, step: str, limit: int) -> None:
+        """Only a run without retries is deleted whole: a lineage is kept until its newest run expires."""
+        run = self.model.get(self.some_run(number))
+        if step == "clean":  # what a row is each ledger decides for itself
+            self.model.clean(limit)
+            self.real.clean(limit)
+        elif step == "lines":
+            self.both(lambda ledger: ledger.delete_lines(self.some_run(number)))
+        elif run is not None and run.root_id == run.id and not self.model.children(run.id):
+            self.both(lambda ledger: ledger.delete_run(run.id))
 
     # What must always hold
 
@@ -369,24 +381,30 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def results_agree(self) -> None:
+        """In turn under one of the filters each, so that a step stays quick."""
+        self.turn += 1
+        page = PAGES[self.turn % len(PAGES)]
+        status = STATUSES[self.turn % len(STATUSES)]
         for run in self.known():
-            for options in ({}, {"partial": True}, {"limit": 2}, {"after": 1}):
-                for lineage in (False, True):
-                    self.both(lambda ledger, o=options, n=lineage, i=run.id: ledger.results(i, lineage=n, **o))  # type: ignore[misc]
-            for status in STATUSES:
-                self.both(lambda ledger, s=status, i=run.id: ledger.results(i, status=s, lineage=True))  # type: ignore[misc]
-                self.both(lambda ledger, s=status, i=run.id: ledger.results_by_completion(i, status=s))  # type: ignore[misc]
-            self.both(lambda ledger, i=run.id: ledger.results_by_completion(i, after=1, limit=2))  # type: ignore[misc]
+            for ask in (
+                lambda ledger, i=run.id: ledger.results(i, **page),
+                lambda ledger, i=run.id: ledger.results(i, lineage=True, **page),
+                lambda ledger, i=run.id: ledger.results(i, status=status, lineage=self.turn % 2 == 0),
+                lambda ledger, i=run.id: ledger.results_by_completion(i, status=status, after=self.turn % 3 - 1),
+            ):
+                self.both(ask)
 
     @invariant()
     def failures_agree(self) -> None:
+        types = frozenset({SLUGS[self.turn % 2]}) if self.turn % 3 else None
         for run in self.known():
-            for lineage in (False, True):
-                self.both(lambda ledger, n=lineage, i=run.id: ledger.failures(i, lineage=n))  # type: ignore[misc]
-            self.both(lambda ledger, i=run.id: ledger.failed_items(i))  # type: ignore[misc]
-            self.both(lambda ledger, i=run.id: ledger.failed_items(i, types=frozenset({SLUGS[0]}), after=0, limit=2))  # type: ignore[misc]
             wanted = [custom_id for _, custom_id, _ in self.model.items(run.id)]
-            self.both(lambda ledger, w=wanted, i=run.id: sorted(set(ledger.held_by_children(i, w))))  # type: ignore[misc]
+            for ask in (
+                lambda ledger, i=run.id: ledger.failures(i, lineage=self.turn % 2 == 0),
+                lambda ledger, i=run.id: ledger.failed_items(i, types=types, after=self.turn % 3 - 1, limit=3),
+                lambda ledger, i=run.id, w=wanted: sorted(set(ledger.held_by_children(i, w))),
+            ):
+                self.both(ask)
 
     @invariant()
     def items_agree_and_no_outcome_ever_changes(self) -> None:
@@ -435,7 +453,7 @@ def commit_of(lease: Lease, report: Report) -> Commit:
 is_soaking = bool(os.environ.get("AMENDS_SOAK"))
 TestLedgers = LedgerMachine.TestCase
 TestLedgers.settings = settings(
-    max_examples=1_000 if is_soaking else 60,
+    max_examples=1_000 if is_soaking else 50,
     stateful_step_count=80 if is_soaking else 40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

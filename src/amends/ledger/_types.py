@@ -160,7 +160,8 @@ class Lease:
 
     id is the fence: random, never reused. packed: the items as one text, so that a million of them pass through
     the owner's process without becoming Python objects there; ``amends.ledger.unpack_items`` reads it.
-    alone: run the items one at a time (their span lapsed three times, or one of them was in flight at a death).
+    alone: run all items one at a time (their span lapsed three times). A suspect, an item that was in flight at a
+    death, is known by its own ``deaths``.
     """
 
     id: str
