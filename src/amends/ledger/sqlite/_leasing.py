@@ -13,7 +13,7 @@ import json
 import random
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -32,7 +32,10 @@ _FLAT_WIDTH = 7
 
 
 class Held(NamedTuple):
-    """A lease as it stands. lo and hi are None when it holds deferred items."""
+    """A lease as it stands. lo and hi are None when it holds deferred items.
+
+    ended: outcomes that its run has so far. has_deferred: whether items of its span are deferred.
+    """
 
     run_no: int
     lo: int | None
@@ -40,7 +43,8 @@ class Held(NamedTuple):
     lapses: int
     remaining: int
     state: RunState
-    root_id: str
+    ended: int
+    has_deferred: int
 
 
 def held(tx: Transaction, lease_id: str) -> Held | None:
@@ -76,15 +80,16 @@ def _claim_span(tx: Transaction, run_no: int, request: ClaimRequest, now_ms: int
     """Cut the head off the lowest span."""
     span = tx.one(LEASING.lowest_span, {"run_no": run_no})
     assert span is not None, "a ready run has a span"
-    lo, hi, lapses = span
+    lo, hi, lapses, has_suspects, *head = span
     end = _fitting_end(tx, run_no, lo, min(hi, lo + request.max_items - 1), request.max_bytes)
-    tx.execute(LEASING.drop_span, {"run_no": run_no, "lo": lo})
     if end < hi:
-        _insert_span(tx, run_no, end + 1, hi, lapses)
+        tx.execute(LEASING.shorten_span, {"run_no": run_no, "lo": lo, "next": end + 1})
+    else:
+        tx.execute(LEASING.drop_span, {"run_no": run_no, "lo": lo})
     keys = {"lo": key_of(run_no, lo), "hi": key_of(run_no, end)}
-    pack = LEASING.pack_suspects if tx.value(LEASING.has_suspects, keys) else LEASING.pack
-    row = Held(run_no, lo, end, lapses, end - lo + 1, "in_progress", "")
-    return _lease(tx, row, request, now_ms, secrets.token_hex(16), tx.value(pack, keys))
+    packed = tx.value(LEASING.pack_suspects if has_suspects else LEASING.pack, keys)
+    members = {"id": secrets.token_hex(16), "run_no": run_no, "lo": lo, "hi": end, "lapses": lapses}
+    return _lease(tx, {**members, "remaining": end - lo + 1}, head, request, now_ms, packed)
 
 
 def _fitting_end(tx: Transaction, run_no: int, lo: int, hi: int, max_bytes: int) -> int:
@@ -105,32 +110,29 @@ def _claim_deferred(tx: Transaction, run_no: int, request: ClaimRequest, now_ms:
         keys.append(key)
     lease_id = secrets.token_hex(16)
     tx.execute(LEASING.lease_deferred, {"lease_id": lease_id, "keys": json.dumps(keys)})
-    row = Held(run_no, None, None, 0, len(keys), "in_progress", "")
     packed = tx.value(LEASING.pack_deferred, {"lease_id": lease_id})
-    return _lease(tx, row, request, now_ms, lease_id, packed)
-
-
-def _lease(tx: Transaction, row: Held, request: ClaimRequest, now_ms: int, lease_id: str, packed: bytes) -> Lease:
-    tx.execute(
-        LEASING.insert_lease,
-        {
-            "id": lease_id,
-            "run_no": row.run_no,
-            "lo": row.lo,
-            "hi": row.hi,
-            "lapses": row.lapses,
-            "owner": request.owner,
-            "remaining": row.remaining,
-            "expires_ms": now_ms + int(request.ttl_seconds * 1000),
-        },
-    )
-    head = tx.one(LEASING.lease_head, (row.run_no,))
+    head = tx.one(LEASING.lease_head, (run_no,))
     assert head is not None
+    members = {"id": lease_id, "run_no": run_no, "lo": None, "hi": None, "lapses": 0, "remaining": len(keys)}
+    return _lease(tx, members, head, request, now_ms, packed)
+
+
+def _lease(
+    tx: Transaction,
+    members: Mapping[str, Any],
+    head: Sequence[Any],
+    request: ClaimRequest,
+    now_ms: int,
+    packed: bytes,
+) -> Lease:
+    """Write the lease. head: see ``lease_head``."""
+    expires_ms = now_ms + int(request.ttl_seconds * 1000)
+    tx.execute(LEASING.insert_lease, {**members, "owner": request.owner, "expires_ms": expires_ms})
     run_id, kind, mode, params, request_id, public_url, deadline = head
     return Lease(
-        id=lease_id,
+        id=members["id"],
         run_id=run_id,
-        run_no=row.run_no,
+        run_no=members["run_no"],
         kind=kind,
         mode=mode,
         params=params,
@@ -138,9 +140,9 @@ def _lease(tx: Transaction, row: Held, request: ClaimRequest, now_ms: int, lease
         public_url=public_url,
         deadline=deadline,
         packed=packed,
-        count=row.remaining,
+        count=members["remaining"],
         ttl_seconds=request.ttl_seconds,
-        alone=row.lapses >= _ALONE_AFTER_LAPSES,
+        alone=members["lapses"] >= _ALONE_AFTER_LAPSES,
     )
 
 
@@ -153,7 +155,7 @@ def commit(tx: Transaction, report: Commit, now: float, now_ms: int) -> bool:
     deferred_seqs = [deferral.seq for deferral in report.deferred]
     _check_covered(tx, report.lease_id, lease, seqs, deferred_seqs)
     if report.outcomes:
-        write_outcomes(tx, lease.run_no, report.outcomes, seqs, now)
+        write_outcomes(tx, lease.run_no, report.outcomes, seqs, now, start=lease.ended)
         if lease.lo is None:
             drop_deferred(tx, lease.run_no, seqs)
     _defer(tx, lease.run_no, report, now_ms)
@@ -161,11 +163,11 @@ def commit(tx: Transaction, report: Commit, now: float, now_ms: int) -> bool:
     for seq in report.deaths:
         tx.execute(LEASING.add_death, {"key": key_of(lease.run_no, seq)})
     reported = len(seqs) + len(deferred_seqs)
-    if reported:
-        tx.execute(LEASING.reduce_lease, {"id": report.lease_id, "items": reported})
     if report.final or reported == lease.remaining:
         left = lease.remaining - reported
         give_back(tx, report.lease_id, lease._replace(remaining=left), now_ms, lapses=0)
+    elif reported:
+        tx.execute(LEASING.reduce_lease, {"id": report.lease_id, "items": reported})
     return True
 
 
@@ -183,7 +185,7 @@ def _check_covered(tx: Transaction, lease_id: str, lease: Held, ended: list[int]
     if seqs[0] < lease.lo or seqs[-1] > lease.hi or len(seqs) > lease.remaining:
         raise ValueError("an item is reported that the lease does not hold")
     keys = {"lo": key_of(lease.run_no, seqs[0]), "hi": key_of(lease.run_no, seqs[-1])}
-    if tx.value(LEASING.has_deferred, keys):
+    if lease.has_deferred:
         waiting = {row[0] for row in tx.execute(LEASING.deferred_in, keys)}
         if waiting.intersection(seqs):
             raise ValueError("an item is reported that waits for another try")
@@ -195,9 +197,13 @@ def _already_ended(tx: Transaction, lo: int, hi: int) -> set[int]:
     return set(json.loads(tx.value(LEASING.reported, {"lo": lo, "hi": hi}) or "[]"))
 
 
-def write_outcomes(tx: Transaction, run_no: int, outcomes: Sequence[Outcome], seqs: list[int], now: float) -> None:
-    """Append outcomes, note the order of completion, add to the run's counts. ValueError: one stands already."""
-    start = int(tx.value(LEASING.ended, (run_no,)))
+def write_outcomes(
+    tx: Transaction, run_no: int, outcomes: Sequence[Outcome], seqs: list[int], now: float, *, start: int
+) -> None:
+    """Append outcomes, note the order of completion, add to the run's counts. ValueError: one stands already.
+
+    start: outcomes that the run has so far.
+    """
     try:
         tx.insert_rows(
             LEASING.insert_outcomes, (first_key(run_no), now), _FLAT_WIDTH, list(chain.from_iterable(outcomes))

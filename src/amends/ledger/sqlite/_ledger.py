@@ -148,7 +148,7 @@ class SqliteLedger:
             seqs = sorted(outcome.seq for outcome in outcomes)
             for lo, hi in contiguous(seqs):
                 _leasing.carve(tx, run.no, lo, hi)
-            _leasing.write_outcomes(tx, run.no, outcomes, seqs, self._clock())
+            _leasing.write_outcomes(tx, run.no, outcomes, seqs, self._clock(), start=run.counts.ended)
 
         self._database.write(work)
 
@@ -197,7 +197,8 @@ class SqliteLedger:
                 _leasing.drop_deferred(tx, run.no, list(deferred))
             outcomes = _swept(run, named, deferred, status, problem)
             if outcomes:
-                _leasing.write_outcomes(tx, run.no, outcomes, sorted(seq for seq, _ in named), self._clock())
+                seqs = sorted(seq for seq, _ in named)
+                _leasing.write_outcomes(tx, run.no, outcomes, seqs, self._clock(), start=run.counts.ended)
             return len(outcomes)
 
         return self._database.write(work)

@@ -7,7 +7,14 @@ from run r
 where r.state = 'in_progress' and r.paused_reason is null and r.deleted = 0;
 
 -- name: lowest_span
-select lo, hi, lapses from pending where run_no = :run_no and held = 0 order by lo limit 1;
+-- The lowest span of a run, whether suspects are in it, and what a lease says of the run (see lease_head).
+select p.lo, p.hi, p.lapses,
+  exists (select 1 from suspect s where s.key between (p.run_no << 32) | p.lo and (p.run_no << 32) | p.hi),
+  r.id, r.kind, r.mode, r.params, r.request_id, r.public_url, r.deadline
+from pending p join run r on r.no = p.run_no where p.run_no = :run_no and p.held = 0 order by p.lo limit 1;
+
+-- name: shorten_span
+update pending set lo = :next where run_no = :run_no and lo = :lo;
 
 -- name: drop_span
 delete from pending where run_no = :run_no and lo = :lo;
@@ -47,9 +54,6 @@ select cast(group_concat(line, char(10)) as blob) from (
     || char(9) || i.payload as line
   from item i left join suspect s on s.key = i.key where i.key between :lo and :hi order by i.key);
 
--- name: has_suspects
-select exists (select 1 from suspect where key between :lo and :hi);
-
 -- name: due
 -- Due deferred items of a run, lowest first: (key, bytes).
 select d.key, octet_length(i.payload) from deferred d join item i on i.key = d.key
@@ -66,7 +70,10 @@ select cast(group_concat(line, char(10)) as blob) from (
   where d.lease_id = :lease_id order by i.key);
 
 -- name: lease
-select l.run_no, l.lo, l.hi, l.lapses, l.remaining, r.state, r.root_id from lease l join run r on r.no = l.run_no where l.id = ?;
+-- A lease, the state of its run and the outcomes that the run has so far, and whether items of its span are deferred.
+select l.run_no, l.lo, l.hi, l.lapses, l.remaining, r.state, r.succeeded + r.errored + r.canceled + r.expired,
+  exists (select 1 from deferred d where d.key between (l.run_no << 32) | l.lo and (l.run_no << 32) | l.hi)
+from lease l join run r on r.no = l.run_no where l.id = ?;
 
 -- name: renew
 update lease set expires_ms = :expires_ms where id = :id;
@@ -82,19 +89,12 @@ delete from lease where id = ?;
 insert into outcome (key, status, problem, attempts, elapsed_ms, line, cost, ended_at)
 select ?1 + column1, column2, column3, column4, column5, column6, column7, ?2 from
 
--- name: ended
--- Outcomes the run has so far: where its next completion starts.
-select succeeded + errored + canceled + expired from run where no = ?;
-
 -- name: insert_completion
 insert into completion (run_no, start, lo, hi) values (:run_no, :start, :lo, :hi);
 
 -- name: deferred_in
 -- Seqs of the range that are deferred.
 select key & 4294967295 from deferred where key between :lo and :hi order by key;
-
--- name: has_deferred
-select exists (select 1 from deferred where key between :lo and :hi);
 
 -- name: deferred_of
 -- Seqs that a lease on deferred items still holds.
