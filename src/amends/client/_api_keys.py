@@ -8,7 +8,7 @@ from ._bodies import JsonBody
 from ._context import Context, ReadOptions, WriteOptions
 from ._flow import Flow
 from ._loops import AsyncLoop, SyncLoop
-from ._models import ApiKeyRecord
+from ._models import ApiKeyRecord, Deleted
 from ._operations import Rows, fetch, fetch_rows, given, segment
 from ._pages import AsyncPage, Page
 
@@ -66,9 +66,13 @@ class ApiKeys:
         page._fetch = lambda cursor: self.list(limit=limit, after=cursor, **options)
         return page
 
-    def revoke(self, id: str, **options: Unpack[WriteOptions]) -> ApiKeyRecord:
+    def get(self, id: str, **options: Unpack[ReadOptions]) -> ApiKeyRecord:
+        """Return a key without its secret."""
+        return self._loop.run(fetch(self._context, ApiKeyRecord, options, "GET", f"{_ROOT}/{segment(id)}"))
+
+    def revoke(self, id: str, **options: Unpack[WriteOptions]) -> Deleted:
         """End a key; within a second it opens nothing."""
-        return self._loop.run(fetch(self._context, ApiKeyRecord, options, "DELETE", f"{_ROOT}/{segment(id)}"))
+        return self._loop.run(fetch(self._context, Deleted, options, "DELETE", f"{_ROOT}/{segment(id)}"))
 
 
 class AsyncApiKeys:
@@ -102,6 +106,10 @@ class AsyncApiKeys:
         page._fetch = lambda cursor: self.list(limit=limit, after=cursor, **options)
         return page
 
-    async def revoke(self, id: str, **options: Unpack[WriteOptions]) -> ApiKeyRecord:
+    async def get(self, id: str, **options: Unpack[ReadOptions]) -> ApiKeyRecord:
+        """Return a key without its secret."""
+        return await self._loop.run(fetch(self._context, ApiKeyRecord, options, "GET", f"{_ROOT}/{segment(id)}"))
+
+    async def revoke(self, id: str, **options: Unpack[WriteOptions]) -> Deleted:
         """End a key; within a second it opens nothing."""
-        return await self._loop.run(fetch(self._context, ApiKeyRecord, options, "DELETE", f"{_ROOT}/{segment(id)}"))
+        return await self._loop.run(fetch(self._context, Deleted, options, "DELETE", f"{_ROOT}/{segment(id)}"))

@@ -197,13 +197,17 @@ class Deleted(Resource):
 
 
 class ApiKeyRecord(Resource):
-    """An API key. key: the secret itself, in the answer that made it and never again; kept out of ``repr``."""
+    """An API key. prefix: the secret's first characters.
+
+    key: the secret itself, in the answer that made it and never again; kept out of ``repr``.
+    """
 
     name: str | None = None
     role: str | None = None
     mode: str | None = None
-    hint: str | None = None
+    prefix: str | None = None
     user_id: str | None = None
+    workspace_id: str | None = None
     created_at: datetime | None = None
     revoked_at: datetime | None = None
     key: str | None = Field(default=None, repr=False)

@@ -84,20 +84,20 @@ class RunMethods(Generic[R]):
             self._runs.wait(id, timeout, lambda timeout=None: self.wait(id, timeout=timeout)),
         )
 
+    def expire(self, id: str, **options: Unpack[WriteOptions]) -> R:
+        """Close its completion window now: items without an outcome become ``expired``."""
+        return self._loop.run(self._runs.act(id, "expire", options))
+
+    def purge(self, id: str, **options: Unpack[WriteOptions]) -> R:
+        """Delete its result lines now, and only these; reading them is GoneError from then on."""
+        return self._loop.run(self._runs.act(id, "purge", options))
+
 
 class Runs(RunMethods[Run]):
     """Runs of any kind."""
 
     def __init__(self, loop: SyncLoop, context: Context) -> None:
         super().__init__(loop, RunOperations(context, "/v1/runs", Run))
-
-    def expire(self, id: str, **options: Unpack[WriteOptions]) -> Run:
-        """Close its completion window now: items without an outcome become ``expired``."""
-        return self._loop.run(self._runs.act(id, "expire", options))
-
-    def purge(self, id: str, **options: Unpack[WriteOptions]) -> Run:
-        """Delete its result lines now, and only these; reading them is GoneError from then on."""
-        return self._loop.run(self._runs.act(id, "purge", options))
 
     def conservation(self, id: str, **options: Unpack[ReadOptions]) -> Conservation:
         """Return where its items are; ``holds`` says that none is lost."""
@@ -174,20 +174,20 @@ class AsyncRunMethods(Generic[R]):
             self._runs.wait(id, timeout, lambda timeout=None: self.wait(id, timeout=timeout)),
         )
 
+    async def expire(self, id: str, **options: Unpack[WriteOptions]) -> R:
+        """Close its completion window now: items without an outcome become ``expired``."""
+        return await self._loop.run(self._runs.act(id, "expire", options))
+
+    async def purge(self, id: str, **options: Unpack[WriteOptions]) -> R:
+        """Delete its result lines now, and only these; reading them is GoneError from then on."""
+        return await self._loop.run(self._runs.act(id, "purge", options))
+
 
 class AsyncRuns(AsyncRunMethods[Run]):
     """Runs of any kind."""
 
     def __init__(self, loop: AsyncLoop, context: Context) -> None:
         super().__init__(loop, RunOperations(context, "/v1/runs", Run))
-
-    async def expire(self, id: str, **options: Unpack[WriteOptions]) -> Run:
-        """Close its completion window now: items without an outcome become ``expired``."""
-        return await self._loop.run(self._runs.act(id, "expire", options))
-
-    async def purge(self, id: str, **options: Unpack[WriteOptions]) -> Run:
-        """Delete its result lines now, and only these; reading them is GoneError from then on."""
-        return await self._loop.run(self._runs.act(id, "purge", options))
 
     async def conservation(self, id: str, **options: Unpack[ReadOptions]) -> Conservation:
         """Return where its items are; ``holds`` says that none is lost."""

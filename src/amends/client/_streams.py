@@ -123,7 +123,7 @@ def download(
 
     Raises NetworkError once the connection broke more than ``max_retries`` times without a byte in between.
     """
-    done, broken, left = 0, 0, within(context, options)
+    done, furthest, broken, left = 0, 0, 0, within(context, options)
     etag: str | None = None
     while True:
         headers = {"Accept": accept, "Accept-Encoding": "identity"}
@@ -133,12 +133,11 @@ def download(
         answer = yield from exchange(context, call, left())
         if answer.status != 206:
             done = 0
-        elif answer.headers.get("content-range", "").partition("/")[0] != f"bytes {done}-{_last(answer)}":
+        elif not _is_the_rest(answer, done):
             raise malformed(answer, "the range is not the one asked for")
         etag = answer.headers.get("etag")
         sink.seek(done)
         sink.truncate(done)
-        before = done
         failure: Failure | None = None
         while piece := (yield Read()):
             if isinstance(piece, Failure):
@@ -149,12 +148,16 @@ def download(
         yield Close()
         if failure is None:
             return done
-        broken = 1 if done > before else broken + 1
+        # Where each try begins anew, getting as far as before is no progress.
+        broken = 1 if done > furthest else broken + 1
+        furthest = max(done, furthest)
         yield Sleep(_pause_or_raise(context, answer, failure, broken))
 
 
-def _last(answer: Answer) -> str:
-    return answer.headers.get("content-range", "").partition("/")[0].rpartition("-")[2]
+def _is_the_rest(answer: Answer, start: int) -> bool:
+    """Whether a 206 holds everything from ``start`` on (RFC 9110, section 14.4)."""
+    span, _, total = answer.headers.get("content-range", "").partition("/")
+    return total.isdecimal() and len(total) < 20 and span == f"bytes {start}-{int(total) - 1}"
 
 
 def _pause_or_raise(context: Context, answer: Answer, failure: Failure, broken: int) -> float:
