@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amends.ledger import Commit, Ledger, Manifest, NewItem, Outcome
-from tests.ledgers import claim, create
+from tests.ledgers import claim, create, read
 
 PAYLOAD, LINE, NOBODY = "a" * 64, "b" * 64, "c" * 64
 
@@ -22,7 +22,7 @@ def test_a_blob_is_referenced_as_long_as_a_payload_or_a_line_points_to_it(ledger
     assert ledger.references(everything) == {PAYLOAD, LINE}
 
     assert ledger.finalize(run.id)
-    ledger.finish(run.id, Manifest(ledger.get(run.id).counts, 2, "", ()))
+    ledger.finish(run.id, Manifest(read(ledger, run).counts, 2, "", ()))
     ledger.delete_lines(run.id)
     clean(ledger)
     assert ledger.references(everything) == {PAYLOAD}

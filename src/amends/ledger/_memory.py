@@ -305,7 +305,7 @@ class MemoryLedger:
         with self._lock:
             run = self._find(run_id)
             seq = None if run is None else run.seqs.get(custom_id)
-            return None if run is None or seq is None else _item_record(run, seq)
+            return None if run is None or seq is None else run.item_record(seq)
 
     def results(
         self,
@@ -582,15 +582,6 @@ def _view_lease(run: RunRecord, grant: Grant, seqs: Sequence[int], ttl_seconds: 
     return Lease(
         grant.id, new.id, run.no, new.kind, new.mode, new.params, new.request_id, new.public_url, new.deadline,
         pack_items(items), len(items), ttl_seconds, alone,
-    )  # fmt: skip
-
-
-def _item_record(run: RunRecord, seq: int) -> ItemRecord:
-    item, record = run.items[seq], run.outcomes.get(seq)
-    return ItemRecord(
-        seq, item.custom_id, item.payload, item.input_hash, item.origin, run.place(seq), tuple(run.attempts.get(seq, ())),
-        run.deaths.get(seq, 0), run.line(seq) if record is not None and run.has_lines else None,
-        None if record is None else record.ended_at,
     )  # fmt: skip
 
 

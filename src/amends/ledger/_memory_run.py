@@ -23,6 +23,7 @@ from amends.ledger._types import (
     DuplicateCustomIds,
     Ending,
     FailedAttempt,
+    ItemRecord,
     ItemStatus,
     Manifest,
     NewItem,
@@ -168,6 +169,21 @@ class RunRecord:
         """The item's result line as it is streamed, without the newline. cursor: its place in the order of completion."""
         place = b"" if cursor is None else b'"cursor":"%d",' % cursor
         return line_head(self.new.id) + place + self.outcomes[seq].outcome.line
+
+    def item_record(self, seq: int) -> ItemRecord:
+        item, record = self.items[seq], self.outcomes.get(seq)
+        return ItemRecord(
+            seq=seq,
+            custom_id=item.custom_id,
+            payload=item.payload,
+            input_hash=item.input_hash,
+            origin=item.origin,
+            place=self.place(seq),
+            attempts=tuple(self.attempts.get(seq, ())),
+            deaths=self.deaths.get(seq, 0),
+            line=self.line(seq) if record is not None and self.has_lines else None,
+            ended_at=None if record is None else record.ended_at,
+        )
 
     # Laying out
 
