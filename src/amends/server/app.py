@@ -41,7 +41,25 @@ _DESCRIPTION: Final = (
 
 def create_app(services: Services, *, routers: Iterable[APIRouter] = ROUTERS) -> FastAPI:
     """Put the application together. A request passes, from outside in: its id, the error handler, authentication, limits, a route."""
-    chosen = list(routers)
+    app = _routed(
+        list(routers),
+        [
+            Middleware(RequestContext, metrics=services.metrics),
+            Middleware(ErrorHandling, public_url=services.public_url),
+            Middleware(Authentication, services=services),
+            Middleware(Limits, limits=services.settings.limits),
+        ],
+    )
+    app.state.amends = services
+    return app
+
+
+def describe() -> dict[str, Any]:
+    """The OpenAPI document, for whoever has no server at hand."""
+    return openapi(_routed(ROUTERS, []))
+
+
+def _routed(chosen: Sequence[APIRouter], middleware: Sequence[Middleware]) -> FastAPI:
     pass_on = _pass_on([route for router in chosen for route in router.routes if isinstance(route, APIRoute)])
     app = FastAPI(
         title="Amends",
@@ -53,16 +71,10 @@ def create_app(services: Services, *, routers: Iterable[APIRouter] = ROUTERS) ->
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
         exception_handlers={HTTPException: pass_on, RequestValidationError: pass_on},
-        middleware=[
-            Middleware(RequestContext, metrics=services.metrics),
-            Middleware(ErrorHandling, public_url=services.public_url),
-            Middleware(Authentication, services=services),
-            Middleware(Limits, limits=services.settings.limits),
-        ],
+        middleware=middleware,
     )
     for router in chosen:
         app.include_router(router)
-    app.state.amends = services
     app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -1,0 +1,80 @@
+"""A workspace sees its own only: every operation of the OpenAPI document that takes an id, tried with another workspace's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.problem_shape import assert_problem
+from tests.servers import RunningServer
+
+BODIES: dict[str, Any] = {"/extend": {}, "/retry": {}, "PATCH": {"filename": "stolen"}}
+
+
+@pytest.fixture(scope="module")
+def owned(server: RunningServer) -> dict[str, str]:
+    """An id for each parameter of a path, all of the default workspace."""
+    with server.client() as client:
+        file = client.post("/v1/files", files={"file": ("a.txt", b"mine", "text/plain")}).json()["id"]
+        items = [{"custom_id": "mine", "file_id": file}, {"custom_id": "c1", "input": {}}]
+        batch = client.post("/v1/batch-predictions", json={"model": "local/echo", "items": items}).json()["id"]
+        key = client.post("/v1/api-keys", json={"role": "viewer"}).json()["id"]
+    return {"file_id": file, "batch_id": batch, "run_id": batch, "key_id": key, "custom_id": "mine"}
+
+
+@pytest.fixture(scope="module")
+def stranger(server: RunningServer) -> Iterator[httpx2.Client]:
+    with server.client(server.new_key("owner", workspace="strangers")) as client:
+        yield client
+
+
+def operations(server: RunningServer) -> list[tuple[str, str]]:
+    with server.client("") as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    return [(method.upper(), path) for path, found in paths.items() for method in found if path.startswith("/v1") and "{" in path]
+
+
+def test_ids_of_another_workspace_answer_as_made_up_ones_do(
+    server: RunningServer, owned: dict[str, str], stranger: httpx2.Client
+) -> None:
+    found = operations(server)
+    assert len(found) > 20
+    for method, path in found:
+        theirs = path.format(**owned)
+        made_up = path.format(**{name: f"{value[:-4]}zzzz" for name, value in owned.items()})
+        answers = [_ask(stranger, method, each) for each in (theirs, made_up)]
+        bodies = [assert_problem(answer, "resource_not_found") for answer in answers]
+        ids = re.compile("|".join(re.escape(value) for value in {*owned.values(), *(f"{v[:-4]}zzzz" for v in owned.values())}))
+        same = [{**body, "request_id": "", "instance": ids.sub("", body["instance"])} for body in bodies]
+        first, second = ({name: ids.sub("", str(value)) for name, value in body.items()} for body in same)
+        assert first == second, (method, path)
+
+
+def test_nothing_was_changed_by_the_attempts(server: RunningServer, owned: dict[str, str]) -> None:
+    with server.client() as client:
+        assert client.get(f"/v1/files/{owned['file_id']}").json()["filename"] == "a.txt"
+        assert client.get(f"/v1/batch-predictions/{owned['batch_id']}").json()["status"] not in ("cancelling", "cancelled")
+        assert client.get(f"/v1/api-keys/{owned['key_id']}").json()["revoked_at"] is None
+
+
+def test_lists_hold_nothing_of_another_workspace(owned: dict[str, str], stranger: httpx2.Client) -> None:
+    for path in ("/v1/files", "/v1/batch-predictions", "/v1/runs"):
+        assert stranger.get(path).json()["data"] == []
+        assert stranger.get(path, params={"after": owned["batch_id"]}).json().get("data", []) == []
+    assert owned["key_id"] not in stranger.get("/v1/api-keys").text
+
+
+def test_a_file_of_another_workspace_is_not_found_by_an_item(owned: dict[str, str], stranger: httpx2.Client) -> None:
+    items = [{"custom_id": "thief", "file_id": owned["file_id"]}]
+    answer = stranger.post("/v1/batch-predictions", json={"model": "local/echo", "items": items, "dry_run": True})
+    error = answer.json()["errors"][0]
+    assert f"File '{owned['file_id']}' does not exist or is not accessible from this workspace." in str(error)
+
+
+def _ask(client: httpx2.Client, method: str, path: str) -> httpx2.Response:
+    body = next((value for part, value in BODIES.items() if path.endswith(part) or part == method), None)
+    return client.request(method, path, json=body)
