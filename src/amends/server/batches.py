@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from amends.database import rfc3339
 from amends.ledger import ItemRecord, ItemStatus, Manifest, Run, line_members
 from amends.problems import ProblemError, invalid_state, not_found
-from amends.server import runs
-from amends.server.answers import BodyOf, json_response
+from amends.server.actions import Actions
+from amends.server.answers import json_response
 from amends.server.ingest import create
 from amends.server.openapi import Responses, problems
 from amends.server.pagination import After, Limit
 from amends.server.results import NDJSON, Order, Wanted, results, whole_line
-from amends.server.runs import Hub, Lineage, Status, Who, answer, find_run
+from amends.server.runs import Lineage, Status, answer
 from amends.server.services import Services
 from amends.server.threads import in_thread
 from amends.server.wire import (
@@ -34,16 +34,18 @@ from amends.server.wire import (
     counts_body,
 )
 
-router = APIRouter(prefix="/v1/batch-predictions", tags=["batch predictions"])
+router = APIRouter(prefix="/v1/batch-predictions", tags=["batch predictions"], default_response_class=Response)
 
 BatchId = Annotated[str, Path(max_length=128, description="The batch's id.")]
 CustomIdPath = Annotated[str, Path(max_length=1_024, description="The item's custom_id, percent-encoded.")]
-_KIND: Final = "batch_prediction"
 _SECTION_LINES: Final = 10_000
 
 
-def _body_of(hub: Services) -> BodyOf:
-    return lambda run: batch_body(run, hub.public_url)
+def _actions(request: Request) -> Actions:
+    return Actions(request, "batch_prediction", batch_body)
+
+
+Act = Annotated[Actions, Depends(_actions)]
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
@@ -91,19 +93,18 @@ _STREAM: Final[Responses] = {
 
 @router.post(
     "",
-    response_class=Response,
     openapi_extra=_CREATE_BODY,
     responses=answer(BatchPrediction | DryRun, "The batch, or what a dry run found."),
+    summary="Create a batch",
 )
 async def create_batch(request: Request) -> Response:
-    """Create a batch from one JSON object, or from NDJSON of any length."""
+    """From one JSON object, or from NDJSON of any length: the parameters on the first line, an item on each other."""
     return await create(request)
 
 
-@router.get("", response_class=Response, responses=answer(BatchPredictionList, "Newest first."))
+@router.get("", responses=answer(BatchPredictionList, "Newest first."), summary="List the workspace's batches")
 async def list_batches(
-    hub: Hub,
-    who: Who,
+    act: Act,
     status: Status = None,
     limit: Limit = 20,
     after: After = None,
@@ -111,63 +112,58 @@ async def list_batches(
         str | None, Query(max_length=255, description="Only the batch created under this key.")
     ] = None,
 ) -> Response:
-    """List the workspace's batches."""
     if idempotency_key is None:
-        return await runs.list_runs(hub, who, _body_of(hub), kind=KIND, status=status, limit=limit, after=after)
-    run_id = await in_thread(hub.store.idempotency.find_resource, who.workspace_id, idempotency_key)
-    run = None if run_id is None else await in_thread(hub.ledger.get, run_id)
-    is_wanted = run is not None and run.workspace_id == who.workspace_id and status in (None, run.state)
-    return runs.page_of([run] if run is not None and is_wanted else [], limit, _body_of(hub))
+        return await act.list(of_kind=KIND, status=status, limit=limit, after=after)
+    run_id = await in_thread(act.hub.store.idempotency.find_resource, act.who.workspace_id, idempotency_key)
+    run = None if run_id is None else await in_thread(act.hub.ledger.get, run_id)
+    is_wanted = run is not None and run.workspace_id == act.who.workspace_id and status in (None, run.state)
+    return act.page([run] if run is not None and is_wanted else [], limit)
 
 
-@router.get("/{batch_id}", response_class=Response, responses=_BATCH)
-async def get_batch(batch_id: BatchId, hub: Hub, who: Who) -> Response:
-    """Get a batch."""
-    return json_response(batch_body(await find_run(hub, who, batch_id, _KIND), hub.public_url))
+@router.get("/{batch_id}", responses=_BATCH, summary="Get a batch")
+async def get_batch(act: Act, batch_id: BatchId) -> Response:
+    return await act.get(batch_id)
 
 
-@router.post("/{batch_id}/cancel", response_class=Response, responses=_BATCH)
-async def cancel_batch(request: Request, batch_id: BatchId, hub: Hub, who: Who) -> Response:
-    """Cancel a batch; one that is cancelling or cancelled is answered unchanged."""
-    return await runs.cancel_run(request, hub, who, await find_run(hub, who, batch_id, _KIND), _KIND, _body_of(hub))
+@router.post("/{batch_id}/cancel", responses=_BATCH, summary="Cancel a batch")
+async def cancel_batch(act: Act, batch_id: BatchId) -> Response:
+    """One that is cancelling or cancelled is answered unchanged."""
+    return await act.cancel(batch_id)
 
 
-@router.post("/{batch_id}/extend", response_class=Response, responses=_BATCH)
-async def extend_batch(request: Request, batch_id: BatchId, hub: Hub, who: Who) -> Response:
-    """Go on with the items that ``limit_items`` or ``sample`` holds back."""
-    return await runs.extend_run(request, hub, who, await find_run(hub, who, batch_id, _KIND), _KIND, _body_of(hub))
+@router.post("/{batch_id}/extend", responses=_BATCH, summary="Go on with the items of a batch held back")
+async def extend_batch(act: Act, batch_id: BatchId) -> Response:
+    """Those are held back that ``limit_items`` or ``sample`` left for later."""
+    return await act.extend(batch_id)
 
 
-@router.post("/{batch_id}/retry", response_class=Response, responses=_BATCH)
-async def retry_batch(
-    request: Request, batch_id: BatchId, hub: Hub, who: Who, body: RetryBody | None = None
-) -> Response:
-    """Retry the failed items in a child batch."""
-    return await runs.retry_run(request, who, await find_run(hub, who, batch_id, _KIND), body, _KIND, _body_of(hub))
+@router.post("/{batch_id}/retry", responses=_BATCH, summary="Retry the failed items of a batch")
+async def retry_batch(act: Act, batch_id: BatchId, body: RetryBody | None = None) -> Response:
+    """They become a child batch, whose items keep their places in the root."""
+    return await act.retry(batch_id, body)
 
 
-@router.post("/{batch_id}/expire", response_class=Response, responses=_BATCH)
-async def expire_batch(request: Request, batch_id: BatchId, hub: Hub, who: Who) -> Response:
-    """Close the completion window now: what has no outcome expires."""
-    return await runs.expire_run(request, hub, who, await find_run(hub, who, batch_id, _KIND), _KIND, _body_of(hub))
+@router.post("/{batch_id}/expire", responses=_BATCH, summary="Close a batch's completion window now")
+async def expire_batch(act: Act, batch_id: BatchId) -> Response:
+    """What has no outcome yet expires."""
+    return await act.expire(batch_id)
 
 
-@router.post("/{batch_id}/purge", response_class=Response, responses=_BATCH)
-async def purge_batch(request: Request, batch_id: BatchId, hub: Hub, who: Who) -> Response:
-    """Delete the result lines now, and only these."""
-    return await runs.purge_run(request, hub, who, await find_run(hub, who, batch_id, _KIND), _KIND, _body_of(hub))
+@router.post("/{batch_id}/purge", responses=_BATCH, summary="Delete a batch's result lines now")
+async def purge_batch(act: Act, batch_id: BatchId) -> Response:
+    """Only these: the batch and its counts stay."""
+    return await act.purge(batch_id)
 
 
 @router.get(
     "/{batch_id}/results",
-    response_class=Response,
     responses=_STREAM | problems("conflict", "results_gone", "not_acceptable"),
+    summary="Stream the results of a batch",
 )
-async def get_results(
+async def get_batch_results(
     request: Request,
+    act: Act,
     batch_id: BatchId,
-    hub: Hub,
-    who: Who,
     partial: Annotated[bool, Query(description="Up to the first item without an outcome.")] = False,
     order: Annotated[
         Order, Query(description="As submitted, or as outcomes were committed, each line with a cursor.")
@@ -176,20 +172,18 @@ async def get_results(
     status: Annotated[ItemStatus | None, Query(description="Only lines of this status.")] = None,
     lineage: Lineage = False,
 ) -> Response:
-    """Stream the results."""
-    run = await find_run(hub, who, batch_id, _KIND)
-    return await results(request, run, Wanted(partial, order, after, status, lineage))
+    """Complete and unfiltered, the stream carries the digest that the manifest names."""
+    return await results(request, await act.find(batch_id), Wanted(partial, order, after, status, lineage))
 
 
 @router.get(
     "/{batch_id}/manifest",
-    response_class=Response,
     responses=answer(ManifestObject, "The sums.") | problems("conflict"),
+    summary="Get the sums that a batch's results can be checked against",
 )
-async def get_manifest(batch_id: BatchId, hub: Hub, who: Who) -> Response:
-    """Get the sums that a complete result stream can be checked against."""
-    run = await find_run(hub, who, batch_id, _KIND)
-    manifest = await in_thread(hub.ledger.manifest, run.id)
+async def get_batch_manifest(act: Act, batch_id: BatchId) -> Response:
+    run = await act.find(batch_id)
+    manifest = await in_thread(act.hub.ledger.manifest, run.id)
     if manifest is None:
         detail = f"The batch is {run.state}: its manifest is there when it has ended"
         raise ProblemError(invalid_state(detail, batch_prediction_id=run.id, state=run.state))
@@ -210,27 +204,22 @@ def _manifest_body(run: Run, manifest: Manifest) -> dict[str, Any]:
 
 @router.get(
     "/{batch_id}/failures",
-    response_class=Response,
     responses=answer(Failures, "The largest group first.") | problems("results_gone"),
+    summary="Get what of a batch did not succeed, grouped by type",
 )
-async def get_failures(batch_id: BatchId, hub: Hub, who: Who, lineage: Lineage = False) -> Response:
-    """Get what did not succeed, grouped by type."""
-    run = await find_run(hub, who, batch_id, _KIND)
-    return json_response(await runs.failures_of(hub, run, lineage=lineage))
+async def get_batch_failures(act: Act, batch_id: BatchId, lineage: Lineage = False) -> Response:
+    return await act.failures(batch_id, lineage=lineage)
 
 
 @router.get(
-    "/{batch_id}/items/{custom_id:path}",
-    response_class=Response,
-    responses=answer(ItemObject, "The record."),
+    "/{batch_id}/items/{custom_id:path}", responses=answer(ItemObject, "The record."), summary="Get an item's record"
 )
-async def get_item(batch_id: BatchId, custom_id: CustomIdPath, hub: Hub, who: Who) -> Response:
-    """Get the whole record of an item."""
-    run = await find_run(hub, who, batch_id, _KIND)
-    record = await in_thread(hub.ledger.item, run.id, custom_id)
+async def get_batch_item(act: Act, batch_id: BatchId, custom_id: CustomIdPath) -> Response:
+    run = await act.find(batch_id)
+    record = await in_thread(act.hub.ledger.item, run.id, custom_id)
     if record is None:
         raise ProblemError(not_found("item", custom_id))
-    return json_response(await in_thread(_item_body, hub, run, record))
+    return json_response(await in_thread(_item_body, act.hub, run, record))
 
 
 def _item_body(hub: Services, run: Run, record: ItemRecord) -> dict[str, Any]:

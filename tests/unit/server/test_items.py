@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from amends.problems import ProblemError
-from amends.server.ingest import whole_lines
 from amends.server.items import Faults, ItemLine, read_array, read_lines, rows_of, sent_digest
+from amends.server.sources import whole_lines
 from amends.server.wire import ItemBody
 from amends.store import FileRef
 
