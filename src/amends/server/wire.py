@@ -29,6 +29,11 @@ _SHORTEST_WINDOW_SECONDS: Final = 15 * 60
 _LONGEST_WINDOW_SECONDS: Final = 7 * 86_400
 
 
+def _fault(code: str, message: str) -> PydanticCustomError:
+    """A fault with a code of ours, where Pydantic has no word for it."""
+    return PydanticCustomError("value_error", message, {"code": code})
+
+
 class _Strict(BaseModel):
     """Nothing unknown is taken, and nothing is turned into another type."""
 
@@ -37,7 +42,7 @@ class _Strict(BaseModel):
 
 def _printable(text: str) -> str:
     if not text.isprintable():
-        raise PydanticCustomError("not_printable", "custom_id must consist of printable characters")
+        raise _fault("not_printable", "custom_id must consist of printable characters")
     return text
 
 
@@ -51,7 +56,7 @@ def window_seconds(window: str) -> int:
     match = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", window)
     seconds = int(match[1]) * _UNIT_SECONDS[match[2]] if match else 0
     if not _SHORTEST_WINDOW_SECONDS <= seconds <= _LONGEST_WINDOW_SECONDS:
-        raise PydanticCustomError("completion_window", "completion_window must lie between 15m and 7d")
+        raise _fault("completion_window", "completion_window must lie between 15m and 7d")
     return seconds
 
 
@@ -76,7 +81,7 @@ class _Source(_Strict):
     @classmethod
     def _no_url(cls, url: str | None) -> None:
         if url is not None:
-            raise PydanticCustomError("url_not_supported", "url is not yet supported here: upload the file instead")
+            raise _fault("url_not_supported", "url is not yet supported here: upload the file instead")
 
 
 class ItemBody(_Source):
@@ -87,9 +92,9 @@ class ItemBody(_Source):
     @model_validator(mode="after")
     def _one_source(self) -> ItemBody:
         if (self.file_id is None) == (self.input is None):
-            raise PydanticCustomError("one_source", "An item must have exactly one of file_id, input and url")
+            raise _fault("one_source", "An item must have exactly one of file_id, input and url")
         if self.page is not None and self.file_id is None:
-            raise PydanticCustomError("page_without_file", "page belongs to a file_id")
+            raise _fault("page_without_file", "page belongs to a file_id")
         return self
 
 
@@ -124,7 +129,7 @@ class Parameters(_Strict):
     @model_validator(mode="after")
     def _one_part(self) -> Parameters:
         if self.limit_items is not None and self.sample is not None:
-            raise PydanticCustomError("limit_and_sample", "Either limit_items or sample may be given, not both")
+            raise _fault("limit_and_sample", "Either limit_items or sample may be given, not both")
         return self
 
 
@@ -142,11 +147,11 @@ class ReplacementBody(_Source):
     @model_validator(mode="after")
     def _something(self) -> ReplacementBody:
         if self.file_id is not None and self.input is not None:
-            raise PydanticCustomError("one_source", "A replacement has at most one of file_id, input and url")
+            raise _fault("one_source", "A replacement has at most one of file_id, input and url")
         if self.page is not None and self.input is not None:
-            raise PydanticCustomError("page_without_file", "page belongs to a file_id")
+            raise _fault("page_without_file", "page belongs to a file_id")
         if not self.model_fields_set - {"custom_id"}:
-            raise PydanticCustomError("nothing_replaced", "A replacement must have file_id, input, page or prompt")
+            raise _fault("nothing_replaced", "A replacement must have file_id, input, page or prompt")
         return self
 
 
@@ -379,26 +384,11 @@ STATES: Final[Mapping[str, RunState]] = {
 }
 """What ``?status=`` takes."""
 
-_OURS: Final = frozenset(
-    {
-        "not_printable",
-        "completion_window",
-        "url_not_supported",
-        "one_source",
-        "page_without_file",
-        "limit_and_sample",
-        "nothing_replaced",
-    }
-)
-
 
 def field_error(error: Mapping[str, Any], place: tuple[str | int, ...], custom_id: str | None = None) -> FieldError:
     """One of Pydantic's errors as ours. place: where the validated value stands, "body" first."""
-    word = str(error["type"])
-    return FieldError.at(
-        (*place, *error["loc"]),
-        str(error["msg"]),
-        "value_error" if word in _OURS else word,
-        code=word,
-        custom_id=custom_id,
-    )
+    path = (
+        step for step in error["loc"] if step != "[key]"
+    )  # Pydantic's mark of a fault in a key, which is named before
+    code = (error.get("ctx") or {}).get("code")
+    return FieldError.at((*place, *path), str(error["msg"]), str(error["type"]), code=code, custom_id=custom_id)
