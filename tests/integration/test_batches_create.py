@@ -229,6 +229,17 @@ def test_other_media_types_are_refused(client: httpx2.Client) -> None:
     assert_problem(client.post(PATH, content=b"a,b", headers={"Content-Type": "text/csv"}), "unsupported_media_type")
 
 
+def test_alias_is_echoed_as_it_was_given(tmp_path: Path) -> None:
+    aliases = {"gpt-4o-mini": "local/echo", "lost": "local/none"}
+    with running_server(tmp_path / "data", engine=None, models__aliases=aliases) as server, server.client() as client:
+        batch = client.post(PATH, json=body(model="gpt-4o-mini")).json()
+        assert batch["model"] == "gpt-4o-mini"
+        run = server.ledger.get(batch["id"])
+        assert run is not None
+        assert json.loads(run.params)["model"] == "local/echo"
+        assert faults(client.post(PATH, json=body(model="lost"))) == {"/model": "unknown_model"}
+
+
 def test_line_above_the_limit_is_refused(tmp_path: Path) -> None:
     with (
         running_server(tmp_path / "data", engine=None, limits__ndjson_line_bytes=1_000) as server,
