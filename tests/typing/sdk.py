@@ -1,0 +1,145 @@
+"""The SDK as users write it. Checked by mypy, never run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, assert_type
+
+import httpx2
+
+from amends import AsyncClient, Client
+from amends.client import (
+    NO_KEY,
+    ApiKeyRecord,
+    AsyncPage,
+    BatchPrediction,
+    Clock,
+    Conservation,
+    Deleted,
+    DryRun,
+    Failures,
+    File,
+    GiveUpEvent,
+    ItemRecord,
+    Manifest,
+    Me,
+    Page,
+    Reconciliation,
+    ResponseEvent,
+    ResultLine,
+    RetryEvent,
+    Run,
+)
+from amends.exceptions import ApiError, NetworkError, PollTimeoutError, RateLimitError, ValidationError
+from amends.problems import Problem, Remedy
+from amends.testing import FakeClock, FakeTransport, Reply
+
+
+def read_items() -> Iterator[dict[str, str]]:
+    yield {"custom_id": "a", "input": "text"}
+
+
+async def aread_items() -> AsyncIterator[dict[str, Any]]:
+    yield {"custom_id": "a", "input": {"nested": [1, 2]}}
+
+
+def settings() -> None:
+    Client()
+    Client("ak_live_x", "https://amends.example", timeout=None, deadline=60.0, max_retries=0)
+    Client(NO_KEY, http_client=httpx2.Client(transport=httpx2.HTTPTransport(uds="/run/amends.sock")))
+    AsyncClient(http_client=httpx2.AsyncClient())
+    assert_type(Client().with_options(timeout=5, deadline=None), Client)
+    assert_type(AsyncClient().with_options(max_retries=1), AsyncClient)
+
+
+def retried(event: RetryEvent) -> None:
+    assert_type(event.wait_seconds, float)
+
+
+def gave_up(event: GiveUpEvent) -> str:
+    return event.reason
+
+
+def answered(event: ResponseEvent) -> None:
+    assert_type(event.request_id, str | None)
+
+
+def work(client: Client, path: Path) -> None:
+    file = client.files.upload(path, filename="a.pdf", expires_after=3600, purpose="batch", timeout=None)
+    assert_type(file, File)
+    assert_type(client.files.upload(b"bytes"), File)
+    with path.open("rb") as opened:
+        client.files.upload(opened, idempotency_key="mine")
+    assert_type(client.files.list(), Page[File])
+    assert_type([row.id for row in client.files.list(limit=10)], list[str])
+    assert_type(client.files.download(file.id), bytes)
+    assert_type(client.files.download(file.id, path), Path)
+    assert_type(client.files.delete(file.id), Deleted)
+    batch = client.batch_predictions.create(
+        [{"custom_id": "a", "file_id": file.id, "page": None}],
+        model="local/extract",
+        output_schema={"type": "object", "properties": {"total": {"type": "number"}}},
+        completion_window="24h",
+        validation="strict",
+        sample={"n": 10, "seed": 3},
+        metadata={"job": "7"},
+        deadline=600,
+    )
+    assert_type(batch, BatchPrediction)
+    assert_type(client.batch_predictions.create(read_items(), model="local/echo"), BatchPrediction)
+    assert_type(client.batch_predictions.dry_run(read_items(), model="local/echo"), DryRun)
+    assert_type(client.batch_predictions.wait(batch.id, timeout=60), BatchPrediction)
+    for line in client.batch_predictions.results(batch.id, partial=True, status="errored", order="completion"):
+        assert_type(line, ResultLine)
+        print(line["custom_id"], line["status"], line["output"])
+    child = client.batch_predictions.retry_failed(
+        batch.id, types=["file_not_found"], replace=[{"custom_id": "a", "file_id": "file_2"}], model="local/ocr"
+    )
+    assert_type(child, BatchPrediction)
+    assert_type(client.batch_predictions.failures(batch.id), Failures)
+    assert_type(client.batch_predictions.item(batch.id, "a"), ItemRecord)
+    assert_type(client.batch_predictions.manifest(batch.id), Manifest)
+    assert_type(client.batch_predictions.reconcile(batch.id, (id for id in ["a"])), Reconciliation)
+    assert_type(client.runs.list(status="completed"), Page[Run])
+    assert_type(client.runs.cancel("r"), Run)
+    assert_type(client.runs.conservation("r"), Conservation)
+    assert_type(client.api_keys.create(role="viewer", mode="test"), ApiKeyRecord)
+    assert_type(client.me(), Me)
+
+
+async def awork(client: AsyncClient, path: Path) -> None:
+    assert_type(await client.files.upload(path), File)
+    assert_type(await client.files.list(), AsyncPage[File])
+    assert_type([row.id async for row in await client.files.list()], list[str])
+    assert_type(await client.files.download("f"), bytes)
+    assert_type(await client.files.download("f", path), Path)
+    assert_type(await client.batch_predictions.create(aread_items(), model="local/echo"), BatchPrediction)
+    assert_type(await client.batch_predictions.create(read_items(), model="local/echo"), BatchPrediction)
+    async for line in client.batch_predictions.results("b", lineage=True):
+        assert_type(line, ResultLine)
+    assert_type(await client.runs.wait("r"), Run)
+
+
+def failures(client: Client) -> None:
+    try:
+        client.runs.wait("r", timeout=1)
+    except PollTimeoutError as late:
+        late.resume(timeout=10)
+        assert_type(late.elapsed, float)
+    except RateLimitError as limited:
+        assert_type(limited.retry_after, float | None)
+    except ValidationError as invalid:
+        assert_type(invalid.errors, list[dict[str, Any]])
+    except ApiError as refused:
+        assert_type(refused.problem, Problem)
+        assert_type(refused.remedy, Remedy)
+    except NetworkError as broken:
+        print(broken.attempts)
+
+
+def fakes() -> None:
+    clock: Clock = FakeClock()
+    transport = FakeTransport(Reply(503), httpx2.ReadError("reset"), lambda request: Reply(json={"path": request.path}))
+    Client("k", http_client=transport.http_client(), clock=clock, on_retry=retried, on_give_up=gave_up)
+    AsyncClient("k", http_client=transport.async_http_client(), clock=clock, on_response=answered)
