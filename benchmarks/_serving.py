@@ -40,10 +40,10 @@ def serving(data: Path, settings: Mapping[str, str]) -> Iterator[Server]:
     finally:
         process.terminate()
         try:
-            process.wait(timeout=30)
+            process.communicate(timeout=30)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 def _url(data: Path) -> str:

@@ -63,11 +63,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         for number in range(options.rounds):
             for one in chosen:
                 items = options.peer_items if one.is_peer else options.items
-                rounds[one.name].append(_measure(one, items, options, Path(scratch)))
+                measured = measure(one, items, scratch=Path(scratch), workers=options.workers, lease=options.lease)
+                rounds[one.name].append(measured | {"load": round(os.getloadavg()[0], 2)})
                 _say(f"round {number + 1}: {one.name}: {rounds[one.name][-1]['items_a_second']:,.0f} items/s")
-    result = {"question": __doc__.splitlines()[0], "machine": where, "versions": _versions(chosen)} | _summary(
-        options, rounds
-    )
+    result = {
+        "question": __doc__.splitlines()[0],
+        "command": {key: getattr(options, key) for key in ("items", "peer_items", "lease", "workers", "rounds")},
+        "machine": where,
+        "versions": _versions(chosen),
+        "ratios": ratios_of(rounds),
+        "rounds": rounds,
+    }
     _print(result)
     _keep(result, options)
     return 0
@@ -108,7 +114,8 @@ def _is_possible(one: Candidate) -> bool:
     return missing is None
 
 
-def _measure(one: Candidate, items: int, options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+def measure(one: Candidate, items: int, *, scratch: Path, workers: int = 2, lease: int | None = None) -> dict[str, Any]:
+    """Run a candidate once in a fresh process: ``items``, ``seconds``, ``items_a_second`` and ``phases``."""
     with _data_directory(scratch) as data, ExitStack() as stack:
         lines = write_lines(data / "items.ndjson", items)
         environment = dict(os.environ)
@@ -119,14 +126,13 @@ def _measure(one: Candidate, items: int, options: argparse.Namespace, scratch: P
         command = [
             str(PEERS) if one.is_peer else sys.executable, "-m", f"benchmarks.engine.candidates.{one.module}",
             "--lines", str(lines), "--items", str(items), "--data", str(_sub(data, "data")),
-            "--workers", str(options.workers), "--variant", one.variant,
-            *(["--lease", str(options.lease)] if options.lease else []),
+            "--workers", str(workers), "--variant", one.variant, *(["--lease", str(lease)] if lease else []),
         ]  # fmt: skip
         done = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=_LIMIT_SECONDS
         )
         if done.returncode:
-            raise SystemExit(f"{one.name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+            raise RuntimeError(f"{one.name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
         measured: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
         return measured
 
@@ -157,17 +163,15 @@ def write_lines(path: Path, items: int) -> Path:
     return path
 
 
-def _summary(options: argparse.Namespace, rounds: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    best = {name: max(each["items_a_second"] for each in measured) for name, measured in rounds.items()}
-    ours = {name: rate for name, rate in best.items() if name.startswith("Amends")}
-    ratios = {
-        name: {other: round(rate / best[other], 2) for other in best if other not in ours}
-        for name, rate in ours.items()
-    }
-    return {
-        "command": {key: getattr(options, key) for key in ("items", "peer_items", "lease", "workers", "rounds")},
-        "ratios": ratios, "best_items_a_second": best, "rounds": dict(rounds),
-    }  # fmt: skip
+def ratios_of(rounds: Mapping[str, list[dict[str, Any]]]) -> dict[str, dict[str, float]]:
+    """How many times as many items a second ours do as each of the others, by the best round of either."""
+    best = {name: best_of(measured)["items_a_second"] for name, measured in rounds.items()}
+    ours = [name for name in best if name.startswith("Amends")]
+    return {name: {other: round(best[name] / best[other], 2) for other in best if other not in ours} for name in ours}
+
+
+def best_of(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return max(measured, key=lambda each: each["items_a_second"])
 
 
 def _print(result: Mapping[str, Any]) -> None:
@@ -177,7 +181,7 @@ def _print(result: Mapping[str, Any]) -> None:
     print()
     print(f"{'':28}{'best items/s':>14}{'worst':>12}   seconds by phase of the best")
     for name, measured in result["rounds"].items():
-        best = max(measured, key=lambda each: each["items_a_second"])
+        best = best_of(measured)
         worst = min(each["items_a_second"] for each in measured)
         phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in best["phases"].items())
         print(f"{name:28}{best['items_a_second']:>14,.0f}{worst:>12,.0f}   {phases}")

@@ -14,12 +14,12 @@ from amends.database import new_id
 from amends.engine import Engine, EngineSettings
 from amends.ledger import Ledger, NewRun
 from amends.server.idempotency import Guard
-from amends.server.ingest import LineSource
 from amends.server.items import Faults, rows_of
 from amends.server.owner import Owner
 from amends.server.receiving import Receiving
 from amends.server.services import Services
 from amends.server.settings import Settings
+from amends.server.sources import LineSource
 from benchmarks.engine.candidates._shared import Stopwatch, Task, report, task_from
 
 PIECE_BYTES = 64 * 1024
