@@ -119,9 +119,10 @@ def test_files_travel_there_and_back(use: Use, tmp_path: Path) -> None:
 
 def test_failed_items_are_mended_and_retried(use: Use) -> None:
     def work(client: Any) -> None:
-        file = client.files.upload(b"Some text of a few words.", filename="a.txt")
+        file = client.files.upload(b"Invoice 17\n\nTotal: 25.00 EUR\nDate: 2026-01-02\n", filename="a.txt")
         items = [{"custom_id": "good", "file_id": file.id}, {"custom_id": "lost", "file_id": "file_nowhere"}]
-        batch = client.batch_predictions.create(items, model="local/ocr")
+        schema = {"type": "object", "properties": {"total": {"type": "number"}}}
+        batch = client.batch_predictions.create(items, model="local/extract", output_schema=schema)
         done = client.batch_predictions.wait(batch.id, timeout=60)
         assert (done.is_ended, done.is_complete) == (True, False)
         (group,) = client.batch_predictions.failures(batch.id).data
@@ -135,6 +136,7 @@ def test_failed_items_are_mended_and_retried(use: Use) -> None:
             ("good", "succeeded"),
             ("lost", "succeeded"),
         ]
+        assert [line["output"] for line in merged] == [{"total": 25.0}] * 2
         errored = list(client.batch_predictions.results(batch.id, status="errored"))
         assert [line["error"]["code"] for line in errored] == ["file_not_found"]
         assert client.batch_predictions.reconcile(batch.id, ["good", "lost"], lineage=True).is_complete
