@@ -45,13 +45,19 @@ class RunningServer:
 
     def local_client(self) -> httpx2.Client:
         """A client on the local socket."""
-        return httpx2.Client(base_url="http://local", transport=httpx2.HTTPTransport(uds=str(self.owner.socket)), timeout=30)
+        return httpx2.Client(
+            base_url="http://local", transport=httpx2.HTTPTransport(uds=str(self.owner.socket)), timeout=30
+        )
 
-    def new_key(self, role: Role = "owner", *, workspace: str | None = None, user: str | None = None, mode: Mode = "live") -> str:
+    def new_key(
+        self, role: Role = "owner", *, workspace: str | None = None, user: str | None = None, mode: Mode = "live"
+    ) -> str:
         """The secret of a new key, of a workspace and user made if new."""
         body = {"role": role, "mode": mode, "workspace": workspace, "user": user}
         with self.local_client() as client:
-            answer = client.post("/v1/api-keys", json={name: value for name, value in body.items() if value is not None})
+            answer = client.post(
+                "/v1/api-keys", json={name: value for name, value in body.items() if value is not None}
+            )
         assert answer.status_code == 201, answer.text
         return str(answer.json()["key"])
 
@@ -84,9 +90,9 @@ class ServerProcess:
 
 
 @contextmanager
-def server_process(data: Path, *arguments: str, **environ: str) -> Iterator[ServerProcess]:
-    """``amends serve`` on a free port in a process of its own, for tests that kill it."""
-    command = [sys.executable, "-m", "amends.cli", "serve", "--port", "0", "--data", str(data), *arguments]
+def server_process(data: Path, *arguments: str, port: int = 0, **environ: str) -> Iterator[ServerProcess]:
+    """``amends serve`` in a process of its own, for tests that kill it. port: 0 takes any free one."""
+    command = [sys.executable, "-m", "amends.cli", "serve", "--port", str(port), "--data", str(data), *arguments]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environ}
     )

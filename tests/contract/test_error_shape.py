@@ -63,7 +63,9 @@ def ask(shell: RunningServer, path: str, **headers: str) -> httpx2.Response:
 
 
 @pytest.mark.parametrize("slug", ENDPOINT_ROWS)
-def test_every_row_is_answered_in_the_shape_of_the_contract_wherever_it_is_raised(shell: RunningServer, slug: str) -> None:
+def test_every_row_is_answered_in_the_shape_of_the_contract_wherever_it_is_raised(
+    shell: RunningServer, slug: str
+) -> None:
     for place in PLACES:
         assert_problem(ask(shell, f"/raised/{place}/{slug}"), slug, error_code=example(slug).error_code)
 
@@ -84,7 +86,9 @@ def test_an_extension_overwrites_no_standard_member(shell: RunningServer) -> Non
 
     @routes.get("/sly")
     async def sly() -> None:
-        raise ProblemError(example("conflict").replace(extensions={"status": 200, "title": "Fine", "request_id": "forged"}))
+        raise ProblemError(
+            example("conflict").replace(extensions={"status": 200, "title": "Fine", "request_id": "forged"})
+        )
 
     async def send() -> httpx2.Response:
         app = create_app(shell.owner.services, routers=[routes])
@@ -107,7 +111,9 @@ def test_pages_and_catalogue_know_the_same_types(shell: RunningServer) -> None:
 
 def operations() -> dict[str, Any]:
     return {
-        f"{method.upper()} {path}": operation for path, found in describe()["paths"].items() for method, operation in found.items()
+        f"{method.upper()} {path}": operation
+        for path, found in describe()["paths"].items()
+        for method, operation in found.items()
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import schemathesis
@@ -36,16 +37,14 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-OPERATIONS = {
-    found.ok().label: found.ok() for found in schemathesis.openapi.from_dict(describe()).get_all_operations()
-}
+OPERATIONS = {found.ok().label: found.ok() for found in schemathesis.openapi.from_dict(describe()).get_all_operations()}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_with_a_key_nothing_undocumented_is_answered(fuzzed: RunningServer, operation: str) -> None:
     @settings(BOUNDED, max_examples=15)
     @given(case=OPERATIONS[operation].as_strategy())
-    def send(case: schemathesis.Case) -> None:
+    def send(case: schemathesis.Case[Any]) -> None:
         _send(fuzzed, case, {"Authorization": f"Bearer {fuzzed.key}"})
 
     send()
@@ -55,14 +54,14 @@ def test_with_a_key_nothing_undocumented_is_answered(fuzzed: RunningServer, oper
 def test_without_a_key_nothing_undocumented_is_answered(fuzzed: RunningServer, operation: str) -> None:
     @settings(BOUNDED, max_examples=3)
     @given(case=OPERATIONS[operation].as_strategy())
-    def send(case: schemathesis.Case) -> None:
+    def send(case: schemathesis.Case[Any]) -> None:
         status = _send(fuzzed, case, {})
         assert status in (400, 401) or not case.path.startswith("/v1")
 
     send()
 
 
-def _send(fuzzed: RunningServer, case: schemathesis.Case, headers: dict[str, str]) -> int:
+def _send(fuzzed: RunningServer, case: schemathesis.Case[Any], headers: dict[str, str]) -> int:
     answer = case.call(base_url=fuzzed.base_url, headers=headers)
     case.validate_response(answer, checks=CHECKS, additional_checks=[])
     if answer.status_code >= 400:

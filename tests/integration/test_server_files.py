@@ -29,7 +29,9 @@ def client(shell: RunningServer) -> Iterator[httpx2.Client]:
         yield opened
 
 
-def upload(client: httpx2.Client, content: bytes = TEXT, name: str = "a.txt", kind: str = "text/plain", **fields: Any) -> Any:
+def upload(
+    client: httpx2.Client, content: bytes = TEXT, name: str = "a.txt", kind: str = "text/plain", **fields: Any
+) -> Any:
     answer = client.post("/v1/files", files={"file": (name, content, kind)}, data=fields)
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -57,8 +59,18 @@ def test_a_file_is_answered_with_exactly_its_members(client: httpx2.Client) -> N
     file = upload(client)
     assert set(file) == FILE_MEMBERS
     assert file["sha256"] == hashlib.sha256(TEXT).hexdigest()
-    assert (file["bytes"], file["filename"], file["media_type"], file["pages"]) == (len(TEXT), "a.txt", "text/plain", None)
-    assert (file["object"], file["purpose"], file["status"], file["expires_at"]) == ("file", "user_data", "processed", None)
+    assert (file["bytes"], file["filename"], file["media_type"], file["pages"]) == (
+        len(TEXT),
+        "a.txt",
+        "text/plain",
+        None,
+    )
+    assert (file["object"], file["purpose"], file["status"], file["expires_at"]) == (
+        "file",
+        "user_data",
+        "processed",
+        None,
+    )
     assert isinstance(file["created_at"], int)
     assert client.get(f"/v1/files/{file['id']}").json() == file
 
@@ -96,7 +108,9 @@ def test_a_name_is_shown_as_given_and_never_a_path(shell: RunningServer, client:
     assert client.get(f"/v1/files/{file['id']}/content").content == TEXT + name.encode()
 
 
-def test_the_same_bytes_are_stored_once_and_deleted_with_the_last_file(shell: RunningServer, client: httpx2.Client) -> None:
+def test_the_same_bytes_are_stored_once_and_deleted_with_the_last_file(
+    shell: RunningServer, client: httpx2.Client
+) -> None:
     content = os.urandom(1_000)
     first, second = upload(client, content), upload(client, content, "b.txt")
     blob = shell.owner.services.blobs.path(first["sha256"])
@@ -131,7 +145,12 @@ BAD_FORMS: list[tuple[str, str, bytes, str]] = [
     ("cut off", BOUNDARY, PART, "malformed_request"),
     ("empty", BOUNDARY, b"", "malformed_request"),
     ("another boundary", BOUNDARY, PART.replace(b"--x", b"--y") + b"--y--\r\n", "malformed_request"),
-    ("no file", BOUNDARY, b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--x--\r\n', "validation_failed"),
+    (
+        "no file",
+        BOUNDARY,
+        b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--x--\r\n',
+        "validation_failed",
+    ),
     ("two files", BOUNDARY, PART + PART + b"--x--\r\n", "validation_failed"),
     ("no name", BOUNDARY, b"--x\r\n\r\nabc\r\n--x--\r\n", "validation_failed"),
     (
@@ -286,7 +305,9 @@ def test_files_expire_by_themselves_and_their_bytes_go(tmp_path: Path) -> None:
         stays, goes = upload(client, b"stays"), upload(client, b"goes", expires_after=1)
         batch = upload(client, b"batch", purpose="batch")
         assert batch["expires_at"] == batch["created_at"] + 30 * 86_400
-        running.owner.services.database.write(lambda tx: [*tx.execute("update file set expires_at = 1 where expires_at < 2e9")])
+        running.owner.services.database.write(
+            lambda tx: [*tx.execute("update file set expires_at = 1 where expires_at < 2e9")]
+        )
         Housekeeping(services).tick()
         assert_problem(client.get(f"/v1/files/{goes['id']}"), "resource_not_found")
         assert client.get(f"/v1/files/{stays['id']}").status_code == 200

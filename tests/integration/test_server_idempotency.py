@@ -47,12 +47,16 @@ def json_of(method: str, path: str, body: Any = None) -> Send:
 
 
 def upload(name: str = "same.txt", content: bytes = b"same") -> Send:
-    return lambda client, headers: client.post("/v1/files", files={"file": (name, content, "text/plain")}, headers=headers)
+    return lambda client, headers: client.post(
+        "/v1/files", files={"file": (name, content, "text/plain")}, headers=headers
+    )
 
 
 def ndjson(*lines: bytes) -> Send:
     head = {"content-type": "application/x-ndjson"}
-    return lambda client, headers: client.post("/v1/batch-predictions", content=b"\n".join(lines), headers={**headers, **head})
+    return lambda client, headers: client.post(
+        "/v1/batch-predictions", content=b"\n".join(lines), headers={**headers, **head}
+    )
 
 
 NDJSON = (b'{"model": "local/echo"}', b'{"custom_id": "a", "input": {"x": 1}}', b'{"custom_id": "b", "input": {}}')
@@ -73,18 +77,27 @@ CALLS: dict[str, Callable[[httpx2.Client], Send]] = {
         "POST", f"/v1/batch-predictions/{new_batch(client, limit_items=1)}/extend"
     ),
     "POST /v1/runs/{run_id}/cancel": lambda client: json_of("POST", f"/v1/runs/{new_batch(client)}/cancel"),
-    "POST /v1/runs/{run_id}/extend": lambda client: json_of("POST", f"/v1/runs/{new_batch(client, limit_items=1)}/extend"),
+    "POST /v1/runs/{run_id}/extend": lambda client: json_of(
+        "POST", f"/v1/runs/{new_batch(client, limit_items=1)}/extend"
+    ),
     "POST /v1/runs/{run_id}/expire": lambda client: json_of("POST", f"/v1/runs/{new_batch(client)}/expire"),
 }
 # Those that need a run that has ended are tested with a worker, in test_batches.
-ELSEWHERE = {f"POST {root}/{action}" for root in ("/v1/runs/{run_id}", "/v1/batch-predictions/{batch_id}") for action in ("retry", "purge", "expire")}
+ELSEWHERE = {
+    f"POST {root}/{action}"
+    for root in ("/v1/runs/{run_id}", "/v1/batch-predictions/{batch_id}")
+    for action in ("retry", "purge", "expire")
+}
 
 
 def test_every_mutating_operation_is_in_the_table(shell: RunningServer) -> None:
     with shell.client() as client:
         paths = client.get("/openapi.json").json()["paths"]
     mutating = {
-        f"{method.upper()} {path}" for path, found in paths.items() for method in found if method in {"post", "patch", "put", "delete"}
+        f"{method.upper()} {path}"
+        for path, found in paths.items()
+        for method in found
+        if method in {"post", "patch", "put", "delete"}
     }
     assert mutating - ELSEWHERE <= set(CALLS), "a new route needs its row"
 
@@ -123,10 +136,16 @@ def test_the_same_key_many_times_at_once_does_the_work_once(client: httpx2.Clien
 
 
 OTHER_BODIES: dict[str, tuple[Send, Send]] = {
-    "a member": (json_of("POST", "/v1/api-keys", {"role": "member"}), json_of("POST", "/v1/api-keys", {"role": "viewer"})),
+    "a member": (
+        json_of("POST", "/v1/api-keys", {"role": "member"}),
+        json_of("POST", "/v1/api-keys", {"role": "viewer"}),
+    ),
     "the bytes of a file": (upload(), upload(content=b"other")),
     "the name of a file": (upload(), upload("other.txt")),
-    "the items": (json_of("POST", "/v1/batch-predictions", batch()), json_of("POST", "/v1/batch-predictions", batch(4))),
+    "the items": (
+        json_of("POST", "/v1/batch-predictions", batch()),
+        json_of("POST", "/v1/batch-predictions", batch(4)),
+    ),
     "a line": (ndjson(*NDJSON), ndjson(*NDJSON, b'{"custom_id": "c", "input": {}}')),
 }
 
@@ -147,8 +166,16 @@ def test_a_body_is_compared_as_parsed_content(client: httpx2.Client) -> None:
     again = client.post("/v1/api-keys", content=b'{ "name": "\\u0078",\n "role": "member" }', headers=key)
     assert first.json() == again.json()
     file_key = {"idempotency-key": uuid4().hex}
-    one = client.post("/v1/files", files={"file": ("a", b"abc")}, headers={**file_key, "content-type": "multipart/form-data; boundary=one"})
-    two = client.post("/v1/files", files={"file": ("a", b"abc")}, headers={**file_key, "content-type": "multipart/form-data; boundary=two"})
+    one = client.post(
+        "/v1/files",
+        files={"file": ("a", b"abc")},
+        headers={**file_key, "content-type": "multipart/form-data; boundary=one"},
+    )
+    two = client.post(
+        "/v1/files",
+        files={"file": ("a", b"abc")},
+        headers={**file_key, "content-type": "multipart/form-data; boundary=two"},
+    )
     assert one.json() == two.json()
 
 
@@ -184,7 +211,9 @@ def test_the_longest_key_is_taken(client: httpx2.Client) -> None:
     assert client.post("/v1/api-keys", json={"role": "member"}, headers=key).status_code == 201
 
 
-def test_a_replayed_secret_is_given_only_to_who_brought_the_credential(shell: RunningServer, client: httpx2.Client) -> None:
+def test_a_replayed_secret_is_given_only_to_who_brought_the_credential(
+    shell: RunningServer, client: httpx2.Client
+) -> None:
     key, body = {"idempotency-key": uuid4().hex}, {"role": "member"}
     first = client.post("/v1/api-keys", json=body, headers=key).json()
     with shell.client(shell.new_key()) as colleague:

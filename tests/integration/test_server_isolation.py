@@ -35,7 +35,12 @@ def stranger(server: RunningServer) -> Iterator[httpx2.Client]:
 def operations(server: RunningServer) -> list[tuple[str, str]]:
     with server.client("") as client:
         paths = client.get("/openapi.json").json()["paths"]
-    return [(method.upper(), path) for path, found in paths.items() for method in found if path.startswith("/v1") and "{" in path]
+    return [
+        (method.upper(), path)
+        for path, found in paths.items()
+        for method in found
+        if path.startswith("/v1") and "{" in path
+    ]
 
 
 def test_ids_of_another_workspace_answer_as_made_up_ones_do(
@@ -48,7 +53,9 @@ def test_ids_of_another_workspace_answer_as_made_up_ones_do(
         made_up = path.format(**{name: f"{value[:-4]}zzzz" for name, value in owned.items()})
         answers = [_ask(stranger, method, each) for each in (theirs, made_up)]
         bodies = [assert_problem(answer, "resource_not_found") for answer in answers]
-        ids = re.compile("|".join(re.escape(value) for value in {*owned.values(), *(f"{v[:-4]}zzzz" for v in owned.values())}))
+        ids = re.compile(
+            "|".join(re.escape(value) for value in {*owned.values(), *(f"{v[:-4]}zzzz" for v in owned.values())})
+        )
         same = [{**body, "request_id": "", "instance": ids.sub("", body["instance"])} for body in bodies]
         first, second = ({name: ids.sub("", str(value)) for name, value in body.items()} for body in same)
         assert first == second, (method, path)
@@ -57,7 +64,10 @@ def test_ids_of_another_workspace_answer_as_made_up_ones_do(
 def test_nothing_was_changed_by_the_attempts(server: RunningServer, owned: dict[str, str]) -> None:
     with server.client() as client:
         assert client.get(f"/v1/files/{owned['file_id']}").json()["filename"] == "a.txt"
-        assert client.get(f"/v1/batch-predictions/{owned['batch_id']}").json()["status"] not in ("cancelling", "cancelled")
+        assert client.get(f"/v1/batch-predictions/{owned['batch_id']}").json()["status"] not in (
+            "cancelling",
+            "cancelled",
+        )
         assert client.get(f"/v1/api-keys/{owned['key_id']}").json()["revoked_at"] is None
 
 

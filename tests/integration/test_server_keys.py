@@ -87,7 +87,10 @@ def test_a_viewer_reads_and_a_member_changes_its_own(shell: RunningServer, clien
         return who.post("/v1/files", files={"file": ("a.txt", b"text", "text/plain")})
 
     file = f"/v1/files/{put(client).json()['id']}"
-    with shell.client(shell.new_key("viewer", user="Vic")) as viewer, shell.client(shell.new_key("member", user="May")) as member:
+    with (
+        shell.client(shell.new_key("viewer", user="Vic")) as viewer,
+        shell.client(shell.new_key("member", user="May")) as member,
+    ):
         assert viewer.get(file).status_code == member.get(file).status_code == 200
         assert_problem(put(viewer), "insufficient_permissions", detail="You do not have permission to create this file")
         for stranger in (viewer, member):

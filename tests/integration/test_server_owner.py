@@ -122,7 +122,7 @@ def test_a_port_in_use_is_named_before_anything_is_touched(tmp_path: Path) -> No
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 refused is what is tested
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_without_authentication_only_loopback_is_listened_on(tmp_path: Path, host: str) -> None:
     open_to_all = Owner(settings(tmp_path / "data", host=host, no_auth=True), listen=True, engine=None)
     with pytest.raises(CannotListen, match="loopback only"), open_to_all:
@@ -141,7 +141,10 @@ def test_a_local_directory_is_no_network_file_system(tmp_path: Path) -> None:
 
 
 def test_a_public_url_stands_in_every_type(tmp_path: Path) -> None:
-    with running_server(tmp_path, engine=None, public_url="https://batch.example.org/") as running, running.client() as client:
+    with (
+        running_server(tmp_path, engine=None, public_url="https://batch.example.org/") as running,
+        running.client() as client,
+    ):
         assert client.get("/v1/no").json()["type"] == "https://batch.example.org/errors/resource_not_found"
 
 
@@ -173,7 +176,18 @@ def test_a_signal_ends_the_server_in_order(tmp_path: Path, number: signal.Signal
 
 
 def test_stdout_holds_the_key_and_nothing_else(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "amends.cli", "serve", "--port", "0", "--data", str(tmp_path), "--log-format", "json"]
+    command = [
+        sys.executable,
+        "-m",
+        "amends.cli",
+        "serve",
+        "--port",
+        "0",
+        "--data",
+        str(tmp_path),
+        "--log-format",
+        "json",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         event = json.loads(process.stderr.readline())

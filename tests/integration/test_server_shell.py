@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +45,15 @@ def test_what_does_not_exist_is_not_found(client: httpx2.Client, path: str) -> N
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("PUT", "/v1/files", "GET, POST"), ("POST", "/v1/files/x", "DELETE, GET, PATCH"), ("DELETE", "/health/live", "GET")],
+    [
+        ("PUT", "/v1/files", "GET, POST"),
+        ("POST", "/v1/files/x", "DELETE, GET, PATCH"),
+        ("DELETE", "/health/live", "GET"),
+    ],
 )
-def test_a_method_that_is_not_allowed_is_told_which_are(client: httpx2.Client, method: str, path: str, allowed: str) -> None:
+def test_a_method_that_is_not_allowed_is_told_which_are(
+    client: httpx2.Client, method: str, path: str, allowed: str
+) -> None:
     answer = client.request(method, path)
     assert_problem(answer, "method_not_allowed")
     assert answer.headers["allow"] == allowed
@@ -102,6 +110,31 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path) ->
         assert_problem(chunked, "payload_too_large")
 
 
+def test_bodies_held_at_once_are_bounded_and_the_rest_asked_to_come_again(tmp_path: Path) -> None:
+    flags = {"limits__json_body_bytes": 1_000, "limits__json_bodies_bytes": 1_500}
+    with running_server(tmp_path, engine=None, **flags) as small, small.client() as client:
+        held, go_on = threading.Event(), threading.Event()
+
+        def slowly() -> Iterator[bytes]:
+            yield b" " * 900
+            held.set()
+            go_on.wait(10)
+            yield b'{"role": "viewer"}'
+
+        json_type = {"content-type": "application/json"}
+        with ThreadPoolExecutor(1) as pool, small.client() as other:
+            first = pool.submit(other.post, NEW_KEY, content=slowly(), headers=json_type)
+            held.wait(10)
+            answers = [client.post(NEW_KEY, content=b" " * 700 + b'{"role": "viewer"}') for _ in range(20)]
+            go_on.set()
+            assert first.result().status_code == 201
+        refused = [answer for answer in answers if answer.status_code == 503]
+        assert refused
+        assert_problem(refused[-1], "service_unavailable")
+        assert refused[-1].headers["retry-after"]
+        assert client.post(NEW_KEY, content=b" " * 700 + b'{"role": "viewer"}', headers=json_type).status_code == 201
+
+
 def test_headers_beyond_the_limit_are_refused(client: httpx2.Client) -> None:
     assert_problem(client.get("/v1/me", headers={"x-filler": "x" * 40_000}), "malformed_request")
     assert_problem(client.get("/v1/files", params={"after": "x" * 40_000}), "malformed_request")
@@ -113,7 +146,9 @@ def test_headers_beyond_the_limit_are_refused(client: httpx2.Client) -> None:
 @pytest.mark.parametrize("own", ["req_mine", "a", "0af7651916cd43dd8448eb211c80319c-b7ad6b", "x" * 128])
 def test_a_sane_request_id_is_kept(client: httpx2.Client, own: str) -> None:
     assert client.get("/v1/me", headers={"x-request-id": own}).headers["x-request-id"] == own
-    assert assert_problem(client.get("/v1/no", headers={"x-request-id": own}), "resource_not_found")["request_id"] == own
+    assert (
+        assert_problem(client.get("/v1/no", headers={"x-request-id": own}), "resource_not_found")["request_id"] == own
+    )
 
 
 @pytest.mark.parametrize("own", ["", "a b", "x" * 129, "<script>", "{}", "a;b", "é"])
@@ -171,7 +206,15 @@ def test_two_different_credentials_are_refused_even_if_both_are_good(shell: Runn
 
 def test_open_pages_need_no_key(shell: RunningServer) -> None:
     with shell.client("") as client:
-        for path in ("/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/errors", "/errors/conflict"):
+        for path in (
+            "/health/live",
+            "/health/ready",
+            "/metrics",
+            "/openapi.json",
+            "/docs",
+            "/errors",
+            "/errors/conflict",
+        ):
             assert client.get(path).status_code == 200, path
 
 
@@ -194,6 +237,27 @@ def test_no_auth_makes_everybody_the_owner(tmp_path: Path) -> None:
         assert_problem(wrong, "no_authentication")
 
 
+@pytest.mark.parametrize(
+    ("headers", "is_let_in"),
+    [
+        ({}, True),
+        ({"host": "localhost:8080"}, True),
+        ({"host": "[::1]:8080", "origin": "http://[::1]:8080"}, True),
+        ({"origin": "https://evil.example"}, False),
+        ({"origin": "null"}, False),
+        ({"host": "evil.example:8080"}, False),
+        ({"host": "127.0.0.1.evil.example"}, False),
+    ],
+)
+def test_without_authentication_no_foreign_page_gets_in(
+    tmp_path: Path, headers: dict[str, str], is_let_in: bool
+) -> None:
+    with running_server(tmp_path, engine=None, no_auth=True) as free, free.client("") as client:
+        answer = client.get("/v1/me", headers=headers)
+        assert answer.status_code == (200 if is_let_in else 401)
+        assert client.get("/v1/me", headers={**headers, "x-api-key": free.new_key()}).status_code == 200
+
+
 # Dialects
 
 
@@ -210,7 +274,9 @@ def test_another_dialect_is_spoken_where_it_is_asked_for(client: httpx2.Client) 
     assert body("klingon")[0] == "application/problem+json"
 
 
-@pytest.mark.parametrize(("path", "member"), [("/api/x", "detail"), ("/v1/videos/x", "error"), ("/openai/v1/x", "error")])
+@pytest.mark.parametrize(
+    ("path", "member"), [("/api/x", "detail"), ("/v1/videos/x", "error"), ("/openai/v1/x", "error")]
+)
 def test_routes_of_another_dialect_speak_it_unasked(client: httpx2.Client, path: str, member: str) -> None:
     answer = client.get(path, headers={"accept": "application/xml"})
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/json")

@@ -13,6 +13,7 @@ from amends.server.services import Services
 from amends.store import Key, Mode, Role
 
 _RANK: dict[Role, int] = {"viewer": 0, "member": 1, "admin": 2, "owner": 3}
+_OWN_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _PROTECTED = ("/v1", "/api", "/openai")
 
 
@@ -71,7 +72,7 @@ class Authentication:
             return self._owner(is_local=True)
         credentials = set(_credentials(scope["headers"]))
         if not credentials:
-            if self.services.settings.server.no_auth:
+            if self.services.settings.server.no_auth and not _is_from_a_web_page(scope["headers"]):
                 return self._owner(is_local=False)
             raise ProblemError(not_authenticated())
         key = self.services.store.keys.authenticate(secret := credentials.pop()) if len(credentials) == 1 else None
@@ -90,6 +91,25 @@ def caller_of(key: Key, secret: str) -> Caller:
 
 def _is_protected(path: str) -> bool:
     return any(path == prefix or path.startswith(prefix + "/") for prefix in _PROTECTED)
+
+
+def _is_from_a_web_page(headers: Any) -> bool:
+    """Whether a page of somewhere else may be behind the request.
+
+    Without authentication any page the user looks at could otherwise send forms here, or read answers after pointing its own
+    name at this address. Browsers name the page in Origin, and the name it used in Host; other clients name neither.
+    """
+    said = {name: value.decode("latin-1").lower() for name, value in headers}
+    host = said.get(b"host", "")
+    if _without_port(host) not in _OWN_NAMES:
+        return True
+    origin = said.get(b"origin")
+    return origin is not None and origin.partition("://")[2] != host
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host
 
 
 def _credentials(headers: Any) -> Iterator[str]:

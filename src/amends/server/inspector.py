@@ -93,7 +93,7 @@ class Inspector:
         known: dict[str, Any] = {}
         try:
             child = self._child = self._child or self._start()
-            stdin, stdout = cast(IO[bytes], child.stdin), cast(IO[bytes], child.stdout)
+            stdin, stdout = cast("IO[bytes]", child.stdin), cast("IO[bytes]", child.stdout)
             stdin.write(json.dumps({"path": str(path)}).encode() + b"\n")
             while "pages" not in known:
                 known |= json.loads(_read_line(stdout, end))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,22 +19,41 @@ _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _SQUARED: Final = bytes.maketrans(b"{}", b"[]")
 _INLINE_BYTES: Final = 64 << 10
+_BUSY_SECONDS: Final = 1.0
 _STREAMED: Final = ("multipart/", "application/x-ndjson", "application/jsonl", "application/octet-stream")
 
 
+@dataclass(slots=True)
+class _Hold:
+    """What is held of one request's body, in bytes."""
+
+    size: int = 0
+
+
 class Limits:
-    """ASGI middleware. A JSON body is read whole here, looked at, and handed on in one piece."""
+    """ASGI middleware. A JSON body is read whole here, looked at, and handed on in one piece.
+
+    What is held of all bodies together is bounded too: beyond that a request is asked to come again.
+    """
 
     def __init__(self, app: ASGIApp, limits: LimitSettings) -> None:
         self.app = app
         self.limits = limits
+        self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            self._check_headers(scope)
-            if not _header(scope, b"content-type").lower().startswith(_STREAMED):
-                receive = await self._read(scope, receive)
-        await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        self._check_headers(scope)
+        if _header(scope, b"content-type").lower().startswith(_STREAMED):
+            await self.app(scope, receive, send)
+            return
+        hold = _Hold()
+        try:
+            await self.app(scope, await self._read(scope, receive, hold), send)
+        finally:
+            self._held_bytes -= hold.size
 
     def _check_headers(self, scope: Scope) -> None:
         size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
@@ -45,20 +65,23 @@ class Limits:
                 )
             )
 
-    async def _read(self, scope: Scope, receive: Receive) -> Receive:
+    async def _read(self, scope: Scope, receive: Receive, hold: _Hold) -> Receive:
         limit = self.limits.json_body_bytes
         declared = _header(scope, b"content-length")
         if declared.isdigit() and int(declared) > limit:
             raise too_large(limit, "JSON body")
-        pieces, size = [], 0
+        pieces = []
         while True:
             message = await receive()
             if message["type"] != "http.request":
                 return _then(message, receive)
             pieces.append(message.get("body", b""))
-            size += len(pieces[-1])
-            if size > limit:
+            hold.size += len(pieces[-1])
+            self._held_bytes += len(pieces[-1])
+            if hold.size > limit:
                 raise too_large(limit, "JSON body")
+            if self._held_bytes > self.limits.json_bodies_bytes and self._held_bytes > hold.size:
+                raise ProblemError(problem("service_unavailable", retry_after=_BUSY_SECONDS))
             if not message.get("more_body"):
                 break
         body = b"".join(pieces)

@@ -65,6 +65,8 @@ EMBEDDED_URL = "http://127.0.0.1:8080"
 _DEFAULT_WORKSPACE = "default"
 _FIRST_USER = "owner"
 _THREADS = 32
+# Longer than clients keep idle connections, so that it is they who close them and no request meets a closing one.
+_KEEP_ALIVE_SECONDS = 75
 # With the standard 5 ms the writer waits that long for the interpreter after each step while another thread computes.
 _SWITCH_SECONDS = 0.001
 
@@ -306,6 +308,7 @@ class _Site(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 proxy_headers=settings is not None,
                 forwarded_allow_ips=settings.forwarded_allow_ips if settings else None,
                 ssl_certfile=settings.tls_certificate if settings else None,
@@ -355,7 +358,7 @@ class _Front:
     async def _serve(self) -> None:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="amends-work"))
         tasks = [asyncio.create_task(site.serve(sockets=[site.listener])) for site in self._sites]
-        while not all(site.started for site in self._sites) and not any(task.done() for task in tasks):
-            await asyncio.sleep(0.005)  # noqa: ASYNC110 uvicorn has a flag for it, no event
+        while not all(site.started for site in self._sites) and not any(task.done() for task in tasks):  # noqa: ASYNC110 uvicorn has a flag, no event
+            await asyncio.sleep(0.005)
         self._started.set()
         await asyncio.gather(*tasks)

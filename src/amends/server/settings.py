@@ -47,6 +47,9 @@ class LimitSettings:
     """Sizes beyond which a request is refused before it is parsed."""
 
     json_body_bytes: int = _setting(64 << 20, "Largest JSON body.")
+    json_bodies_bytes: int = _setting(
+        128 << 20, "JSON bodies held at once, all requests together; beyond it they wait outside."
+    )
     ndjson_line_bytes: int = _setting(16 << 20, "Longest line of an NDJSON body.")
     file_bytes: int = _setting(50_000_000_000, "Largest file.")
     nesting: int = _setting(64, "Deepest nesting of a JSON body.")
@@ -225,7 +228,17 @@ def _fit(value: Any, kind: Any) -> Any:
     return _fit_plain(value, kind)
 
 
-_WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False, "": False}
+_WORDS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+    "": False,
+}
 
 
 def _fit_plain(value: Any, kind: Any) -> Any:
@@ -234,7 +247,11 @@ def _fit_plain(value: Any, kind: Any) -> Any:
             raise ValueError("must be true or false")
         return _WORDS[str(value).lower()]
     if kind in (int, float):
-        if not isinstance(value, str | int | float) or isinstance(value, bool) or (kind is int and isinstance(value, float)):
+        if (
+            not isinstance(value, str | int | float)
+            or isinstance(value, bool)
+            or (kind is int and isinstance(value, float))
+        ):
             raise ValueError("must be a whole number" if kind is int else "must be a number")
         number = kind(value)
         if not 0 <= number < float("inf"):

@@ -86,7 +86,15 @@ class IdempotencyKeys:
             return None
         scope_digest, digest, holder, process, lease_until, status, headers, body, resource_id = row
         return Claim(
-            scope_digest, digest, holder, process, lease_until, status, json.loads(headers or "{}"), body or b"", resource_id
+            scope_digest,
+            digest,
+            holder,
+            process,
+            lease_until,
+            status,
+            json.loads(headers or "{}"),
+            body or b"",
+            resource_id,
         )
 
     def is_held(self, claim: Claim) -> bool:

@@ -35,9 +35,9 @@ def test_any_bytes_get_an_answer(body: bytes, levels: int) -> None:
 
 @pytest.mark.parametrize("levels", [63, 64, 65])
 def test_the_limit_itself_is_allowed(levels: int) -> None:
-    assert is_deeper(b'[{"a":' * (levels // 2) + b"[" * (levels % 2) + b"]" * (levels % 2) + b"}]" * (levels // 2), 64) == (
-        levels > 64
-    )
+    assert is_deeper(
+        b'[{"a":' * (levels // 2) + b"[" * (levels % 2) + b"]" * (levels % 2) + b"}]" * (levels // 2), 64
+    ) == (levels > 64)
 
 
 def test_a_long_flat_body_is_not_deep() -> None:

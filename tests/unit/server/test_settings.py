@@ -62,7 +62,7 @@ def test_aliases_are_a_table(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_taken_is_named_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
     (tmp_path / "amends.toml").write_text(text)
-    with pytest.raises(SettingsError, match="amends.toml") as raised:
+    with pytest.raises(SettingsError, match=r"amends\.toml") as raised:
         load_settings(cwd=tmp_path)
     assert complaint in str(raised.value)
 
@@ -84,7 +84,9 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
         ("AMENDS_DATA", "/x", ("server", "data", Path("/x"))),
     ],
 )
-def test_variables_are_read_as_their_settings_type(tmp_path: Path, variable: str, value: str, read: tuple[str, str, Any]) -> None:
+def test_variables_are_read_as_their_settings_type(
+    tmp_path: Path, variable: str, value: str, read: tuple[str, str, Any]
+) -> None:
     group, key, expected = read
     found = getattr(getattr(load_settings(cwd=tmp_path, environ={variable: value}), group), key)
     assert found == expected

@@ -34,12 +34,20 @@ def store(database: Database, clock: Clock) -> Store:
     return Store(database, now=clock)
 
 
-def file(file_id: str, workspace_id: str = "ws_a", *, sha256: str = "ab" * 32, expires_at: float | None = None) -> FileRecord:
-    return FileRecord(file_id, workspace_id, "a.txt", "text/plain", 5, sha256, None, "user_data", "key_1", 1.0, expires_at)
+def file(
+    file_id: str, workspace_id: str = "ws_a", *, sha256: str = "ab" * 32, expires_at: float | None = None
+) -> FileRecord:
+    return FileRecord(
+        file_id, workspace_id, "a.txt", "text/plain", 5, sha256, None, "user_data", "key_1", 1.0, expires_at
+    )
 
 
 def add(database: Database, store: Store, *files: FileRecord) -> None:
-    database.write(lambda tx: [store.files.add(tx, each) for each in files])
+    def work(tx: Transaction) -> None:
+        for each in files:
+            store.files.add(tx, each)
+
+    database.write(work)
 
 
 # Workspaces and users
@@ -53,7 +61,8 @@ def test_a_name_that_is_new_makes_a_workspace_and_one_that_is_known_finds_it(dat
 
 
 def test_users_of_two_workspaces_may_have_the_same_name(database: Database, store: Store) -> None:
-    here, there = (database.write(lambda tx, name=name: store.workspaces.ensure(tx, name)) for name in ("a", "b"))
+    here = database.write(lambda tx: store.workspaces.ensure(tx, "a"))
+    there = database.write(lambda tx: store.workspaces.ensure(tx, "b"))
     first = database.write(lambda tx: store.workspaces.ensure_user(tx, here.id, "Ada"))
     assert database.write(lambda tx: store.workspaces.ensure_user(tx, here.id, "Ada")) == first
     assert database.write(lambda tx: store.workspaces.ensure_user(tx, there.id, "Ada")).id != first.id
@@ -67,7 +76,9 @@ def workspace_id(database: Database, store: Store) -> str:
     return database.write(lambda tx: store.workspaces.ensure(tx, "default")).id
 
 
-def test_a_key_opens_from_its_admission_until_its_revocation(database: Database, store: Store, workspace_id: str) -> None:
+def test_a_key_opens_from_its_admission_until_its_revocation(
+    database: Database, store: Store, workspace_id: str
+) -> None:
     issued = database.write(lambda tx: store.keys.issue(tx, workspace_id, role="member", mode="test"))
     assert issued.secret.startswith("ak_test_")
     assert store.keys.authenticate(issued.secret) is None
@@ -223,7 +234,9 @@ def test_a_fenced_answer_takes_its_effect_with_it(database: Database, store: Sto
     assert store.files.get("ws_a", "file_late") is None
 
 
-def test_an_answer_is_kept_a_day_unless_it_made_something_that_lives(database: Database, store: Store, clock: Clock) -> None:
+def test_an_answer_is_kept_a_day_unless_it_made_something_that_lives(
+    database: Database, store: Store, clock: Clock
+) -> None:
     keys = store.idempotency
     database.write(lambda tx: keys.take(tx, SCOPE, "first"))
     answer(keys, database, "first", resource_id="file_1")
@@ -268,7 +281,9 @@ def test_a_released_claim_is_free_again_but_an_answer_stays(database: Database, 
         Scope.of("ws_a", "POST", "/v1/files", "Key"),
     ],
 )
-def test_a_key_means_something_only_with_its_workspace_method_and_path(database: Database, store: Store, other: Scope) -> None:
+def test_a_key_means_something_only_with_its_workspace_method_and_path(
+    database: Database, store: Store, other: Scope
+) -> None:
     database.write(lambda tx: store.idempotency.take(tx, SCOPE, "first"))
     assert store.idempotency.get(other) is None
     database.write(lambda tx: store.idempotency.take(tx, other, "second"))
