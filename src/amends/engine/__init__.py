@@ -6,11 +6,14 @@ engine.start()
 engine.close(grace_seconds=10)
 """
 
-from amends.engine._engine import Engine, OwnersExecutor, WorkerStatus
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from amends.engine._settings import EngineSettings
 from amends.engine._transitions import TRANSITIONS, may_follow, mermaid
 from amends.engine.executor import Executor, Slot, WorkerExit
-from amends.engine.local import LocalExecutor
 from amends.engine.processor import (
     Failed,
     Job,
@@ -22,6 +25,18 @@ from amends.engine.processor import (
     Surroundings,
     WorkItem,
 )
+
+if TYPE_CHECKING:
+    from amends.engine._engine import Engine, OwnersExecutor, WorkerStatus
+    from amends.engine.local import LocalExecutor
+
+# The owner's side; worker processes, which come and go, do without it.
+_HOME_OF = {
+    "Engine": "amends.engine._engine",
+    "LocalExecutor": "amends.engine.local",
+    "OwnersExecutor": "amends.engine._engine",
+    "WorkerStatus": "amends.engine._engine",
+}
 
 __all__ = [
     "TRANSITIONS",
@@ -45,3 +60,15 @@ __all__ = [
     "may_follow",
     "mermaid",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Final
 
 from amends.engine.processor import Processor
@@ -18,6 +17,8 @@ class UnknownKind(LookupError):
 
 def installed_processors() -> dict[str, str]:
     """kind → ``module:factory`` of every installed processor."""
+    from importlib.metadata import entry_points  # here: children are told, and need not load what reads the metadata
+
     return {entry.name: entry.value for entry in entry_points(group=GROUP)}
 
 

@@ -1,8 +1,12 @@
 """Runs, items, spans, leases and outcomes: the only truth about what happened to every item."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from amends.ledger._blob_lines import ReadBlob, filled_lines
 from amends.ledger._lines import ResultLines, line_head, line_members, pack_items, percent_encoded, unpack_items
-from amends.ledger._memory import MemoryLedger
 from amends.ledger._protocol import Also, Ledger
 from amends.ledger._types import (
     TERMINAL,
@@ -32,7 +36,13 @@ from amends.ledger._types import (
     Sample,
     Standing,
 )
-from amends.ledger.sqlite import SqliteLedger
+
+if TYPE_CHECKING:
+    from amends.ledger._memory import MemoryLedger
+    from amends.ledger.sqlite import SqliteLedger
+
+# Worker processes speak of leases and outcomes and never open a ledger: these load when they are asked for.
+_HOME_OF = {"MemoryLedger": "amends.ledger._memory", "SqliteLedger": "amends.ledger.sqlite"}
 
 __all__ = [
     "TERMINAL",
@@ -74,3 +84,15 @@ __all__ = [
     "percent_encoded",
     "unpack_items",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
