@@ -43,11 +43,10 @@ def exchange(context: Context, call: Call, options: ReadOptions | WriteOptions) 
 
     Raises what ``amends.exceptions`` has for the last try: ApiError and its kinds, NetworkError, RequestTimeoutError.
     """
-    tries = _Tries(context, call, options)
     try:
+        tries = _Tries(context, call, options)
         while True:
-            request = tries.next_request()
-            outcome = yield Send(request)
+            outcome = yield Send(tries.next_request())
             error = tries.judge(outcome)
             if error is None:
                 assert isinstance(outcome, Answer)

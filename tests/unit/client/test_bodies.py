@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -221,6 +222,17 @@ def test_pipe_is_kept_for_a_retry(rig: Any) -> None:
         rig.run(lambda client: client.files.upload(pipe, filename="p"), BUSY, FILE)
     thread.join()
     assert [form(request)["file"][2] for request in rig.requests] == [content, content]
+
+
+def test_opened_file_is_closed_whatever_happens(rig: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x")
+    # An unclosed file is a ResourceWarning, and warnings are errors here.
+    with pytest.raises(ValueError, match="idempotency_key"):
+        rig.run(lambda client: client.files.upload(path, idempotency_key="\n"))
+    with pytest.raises(Exception, match="Conflict"):
+        rig.run(lambda client: client.files.upload(path), Reply(409, json={"detail": "Conflict"}))
+    gc.collect()
 
 
 def test_file_that_cannot_be_read_is_the_callers_error(rig: Any, tmp_path: Path) -> None:
