@@ -254,6 +254,8 @@ class Database:
 def _connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | (0 if read_only else apsw.SQLITE_OPEN_CREATE)
     connection = apsw.Connection(str(path), flags=flags)
+    # Plans must not depend on what is bound: otherwise every execution with new values is prepared anew (apsw's SQLite has STAT4).
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     connection.set_busy_timeout(5_000 if not read_only else 10_000)
     if read_only:
         connection.pragma("query_only", True)
