@@ -29,7 +29,9 @@ CHILD = "amends.engine.child"
 
 def note(number: int, lines: int = 20) -> str:
     """The text of an item, long enough to take about a millisecond."""
-    return "\n".join([f"Line {n} of this note says nothing of interest" for n in range(lines)] + [f"Number: N-{number}"])
+    return "\n".join(
+        [f"Line {n} of this note says nothing of interest" for n in range(lines)] + [f"Number: N-{number}"]
+    )
 
 
 def until(claim: Callable[[], T], seconds: float = 60.0) -> T:
@@ -81,7 +83,9 @@ def _is_gone(process: psutil.Process) -> bool:
 def local_client(data: Path) -> Iterator[httpx2.Client]:
     """Plain HTTP to whoever owns the directory, as soon as it answers."""
     owner = until(lambda: find_owner(data))
-    with httpx2.Client(base_url="http://local", transport=httpx2.HTTPTransport(uds=str(owner.socket)), timeout=30) as client:
+    with httpx2.Client(
+        base_url="http://local", transport=httpx2.HTTPTransport(uds=str(owner.socket)), timeout=30
+    ) as client:
         yield client
 
 

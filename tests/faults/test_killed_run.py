@@ -103,7 +103,10 @@ def test_a_run_killed_ten_times_ends_with_one_outcome_an_item(tmp_path: Path) ->
     lines = lines_of(tmp_path / "out.jsonl")
     assert [line["output"]["number"] for line in lines.values()] == [f"N-{n}" for n in range(ITEMS)]
     assert killer.witness is not None
-    with Owner(Settings().with_flags(data=tmp_path / ".amends"), engine=None), local_client(tmp_path / ".amends") as client:
+    with (
+        Owner(Settings().with_flags(data=tmp_path / ".amends"), engine=None),
+        local_client(tmp_path / ".amends") as client,
+    ):
         told = killer.witness.check_end(client, ITEMS)
         [run] = client.get("/v1/batch-predictions").json()["data"]
     assert told == list(lines.values())
