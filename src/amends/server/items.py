@@ -45,7 +45,10 @@ _sha256 = hashlib.sha256
 
 
 class Faults:
-    """The faults of one request: the first thousand, and how many there are."""
+    """The faults of one request: the first thousand, and how many there are.
+
+    Behind these a bad item counts once, however much is wrong with it: looking closer costs more than taking a good one.
+    """
 
     def __init__(self) -> None:
         self.first: list[FieldError] = []
@@ -54,13 +57,17 @@ class Faults:
     def add(self, faults: Iterable[FieldError]) -> None:
         for fault in faults:
             self.total += 1
-            if len(self.first) < MAX_ERRORS:
+            if not self.is_full:
                 self.first.append(fault)
 
-    def take(self, others: Faults) -> None:
-        """Take over what was found elsewhere."""
-        self.first += others.first[: MAX_ERRORS - len(self.first)]
-        self.total += others.total
+    @property
+    def is_full(self) -> bool:
+        """Whether further faults are only counted."""
+        return len(self.first) >= MAX_ERRORS
+
+    def count(self) -> None:
+        """Note one more without saying what it is."""
+        self.total += 1
 
     def __bool__(self) -> bool:
         return self.total > 0
@@ -95,19 +102,17 @@ def _read_lines_at_once(data: bytes, nesting: int) -> list[ItemLine] | None:
     return items if all(_is_sound(item, nesting) for item in items) else None
 
 
-def read_array(data: bytes, faults: Faults, *, nesting: int) -> list[ItemLine] | None:
-    """The good items of a JSON array; None if it is none. The bytes must be valid UTF-8."""
+def read_array(data: bytes, start: int, faults: Faults, *, nesting: int) -> list[ItemLine]:
+    """The same for a JSON array. start: the index of its first element."""
     try:
+        data.decode()
         items = _array.decode(data)
         if all(_is_sound(item, nesting, several_lines=True) for item in items):
             return items
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
-    try:
-        each = _raw_array.decode(data)
-    except (msgspec.MsgspecError, RecursionError):
-        return None
-    return _read_each([bytes(raw) for raw in each], 0, faults, nesting, several_lines=True)
+    each = [bytes(raw) for raw in _raw_array.decode(data)]
+    return _read_each(each, start, faults, nesting, several_lines=True)
 
 
 def _is_sound(item: ItemLine, nesting: int, *, several_lines: bool = False) -> bool:
@@ -136,7 +141,10 @@ def _read_each(
             why = f"The item is nested more than {nesting} levels deep"
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             why = _sentence(error, line)
-        faults.add(_faults_of(line, index, why))
+        if faults.is_full:
+            faults.count()
+        else:
+            faults.add(_faults_of(line, index, why))
     return items
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 import msgspec
 
 from amends.problems import FieldError, ProblemError, duplicate_custom_id, empty_items, problem, validation_failed
+from amends.server.arrays import PIECE_BYTES, array_pieces
 from amends.server.items import Faults, ItemLine, read_array, read_lines
 from amends.server.limits import too_large
-
-_PIECE_BYTES: Final = 256 * 1024
 
 
 class Source(Protocol):
@@ -38,23 +37,21 @@ class ObjectSource:
         if self._items is None:
             faults.add([FieldError.at(place, "Field required", "missing")])
             return
-        raw = bytes(self._items)
-        found = Faults()
-        items = read_array(raw, found, nesting=self._nesting)
-        if items is None:
+        if bytes(memoryview(self._items)[:1]) != b"[":
             faults.add([FieldError.at(place, "Input should be a valid list", "list_type")])
             return
-        if not items and not found:
+        is_empty = True
+        for start, piece in array_pieces(self._items):
+            is_empty = False
+            yield read_array(piece, start, faults, nesting=self._nesting)
+        if is_empty:
             faults.add([empty_items()])
-        faults.take(found)
-        faults.add(duplicates_among(_names_in(raw) if found else [item.custom_id for item in items]))
-        for start in range(0, len(items), 1_000):
-            yield items[start : start + 1_000]
+        if faults:  # else the ledger finds them, without holding all names in memory
+            faults.add(duplicates_among(_names_in(self._items)))
 
 
 def _members_of(body: bytes) -> dict[str, msgspec.Raw]:
     try:
-        body.decode()  # what is passed on as it was written is not looked into by the decoder
         return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError:
         fault = FieldError.at(("body",), "Input should be a valid dictionary", "dict_type")
@@ -66,38 +63,37 @@ def _members_of(body: bytes) -> dict[str, msgspec.Raw]:
 def _decoded(members: Mapping[str, msgspec.Raw]) -> Mapping[str, Any]:
     try:
         return {name: msgspec.json.decode(raw) for name, raw in members.items()}
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProblemError(problem("malformed_request", f"The body is not JSON: {error}")) from error
 
 
-def _names_in(array: bytes) -> list[str | None]:
+def _names_in(array: msgspec.Raw) -> Iterator[str | None]:
     """The custom_ids of a JSON array's elements, good or bad; None where there is none."""
-    try:
-        values = msgspec.json.decode(array)
-    except (msgspec.MsgspecError, RecursionError):
-        return []  # no JSON after all; that much is said already
-    found = [value.get("custom_id") if isinstance(value, dict) else None for value in values]
-    return [name if isinstance(name, str) else None for name in found]
+    for _, piece in array_pieces(array):
+        try:
+            values = msgspec.json.decode(piece)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            values = [None] * len(msgspec.json.decode(piece, type=list[msgspec.Raw]))
+        for value in values:
+            name = value.get("custom_id") if isinstance(value, dict) else None
+            yield name if isinstance(name, str) else None
 
 
-def duplicates_among(names: Sequence[str | None]) -> list[FieldError]:
+def duplicates_among(names: Iterable[str | None]) -> Iterator[FieldError]:
     """A fault for each name that stood earlier."""
-    if len(set(names)) == len(names):
-        return []
     seen: set[str] = set()
-    found = []
     for index, name in enumerate(names):
-        if name is not None:
-            if name in seen:
-                found.append(duplicate_custom_id(name, index))
-            seen.add(name)
-    return found
+        if name is None:
+            continue
+        if name in seen:
+            yield duplicate_custom_id(name, index)
+        seen.add(name)
 
 
 class LineSource:
     """A batch sent as NDJSON: parameters on the first line, an item on each of the others.
 
-    Duplicates are found by the ledger, when all lines are good: names of any number of items do not fit in memory.
+    Duplicates are found by the ledger alone, when all lines are good: names of any number of items do not fit in memory.
     """
 
     def __init__(self, stream: AsyncIterator[bytes], line_bytes: int, nesting: int) -> None:
@@ -134,7 +130,7 @@ async def whole_lines(stream: AsyncIterator[bytes], line_bytes: int) -> AsyncIte
         parts.append(chunk)
         size += len(chunk)
         has_newline = has_newline or b"\n" in chunk
-        if has_newline and size >= _PIECE_BYTES:
+        if has_newline and size >= PIECE_BYTES:
             piece, _, rest = b"".join(parts).rpartition(b"\n")
             yield _checked(piece, line_bytes)
             parts, size, has_newline = [rest], len(rest), False
