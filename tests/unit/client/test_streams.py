@@ -187,3 +187,19 @@ def test_broken_download_leaves_what_stood_there(rig: Any, tmp_path: Path) -> No
         rig.run(lambda client: client.files.download("f", target), lambda request: Reply(body=b"a" * 9, drop_after=0))
     assert target.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    ("format", "accept"),
+    [("jsonl", "application/x-ndjson"), ("csv", "text/csv"), ("parquet", "application/vnd.apache.parquet")],
+)
+def test_results_are_saved_as_the_server_sends_them(rig: Any, tmp_path: Path, format: Any, accept: str) -> None:
+    target = tmp_path / "results"
+    broken = Reply(body=b"a" * 90, drop_after=50)
+    work = lambda c: c.batch_predictions.download("b", target, format=format, status="errored", lineage=True)  # noqa: E731
+    assert rig.run(work, broken, Reply(body=b"whole")) == target
+    assert target.read_bytes() == b"whole"
+    for request in rig.requests:
+        assert request.path == "/v1/batch-predictions/b/results"
+        assert request.query == {"status": "errored", "lineage": "true"}
+        assert request.headers["accept"] == accept
