@@ -32,8 +32,8 @@ def new_key(client: httpx2.Client) -> str:
     return str(client.post("/v1/api-keys", json={"role": "viewer"}).json()["id"])
 
 
-def new_batch(client: httpx2.Client, items: int = 3, **more: Any) -> str:
-    answer = client.post("/v1/batch-predictions", json={**batch(items), **more})
+def new_batch(client: httpx2.Client, **more: Any) -> str:
+    answer = client.post("/v1/batch-predictions", json={**batch(), **more})
     assert answer.status_code == 200, answer.text
     return str(answer.json()["id"])
 
@@ -80,26 +80,48 @@ CALLS: dict[str, Callable[[httpx2.Client], Send]] = {
     "POST /v1/runs/{run_id}/extend": lambda client: json_of(
         "POST", f"/v1/runs/{new_batch(client, limit_items=1)}/extend"
     ),
+    "POST /v1/batch-predictions/{batch_id}/expire": lambda client: json_of(
+        "POST", f"/v1/batch-predictions/{new_batch(client)}/expire"
+    ),
     "POST /v1/runs/{run_id}/expire": lambda client: json_of("POST", f"/v1/runs/{new_batch(client)}/expire"),
 }
-# Those that need a run that has ended are tested with a worker, in test_batches.
-ELSEWHERE = {
-    f"POST {root}/{action}"
+# These need a run that has ended, and so a worker.
+ENDED_CALLS = {
+    f"POST {root}/{action}": (
+        lambda run_id, root=root, action=action: json_of("POST", f"{root.split('{')[0]}{run_id}/{action}")
+    )
     for root in ("/v1/runs/{run_id}", "/v1/batch-predictions/{batch_id}")
-    for action in ("retry", "purge", "expire")
+    for action in ("retry", "purge")
 }
 
 
-def test_every_mutating_operation_is_in_the_table(shell: RunningServer) -> None:
+def ended_batch(client: httpx2.Client) -> str:
+    items = [{"custom_id": "fails", "file_id": "file_of_nobody"}, {"custom_id": "works", "input": {}}]
+    path = "/v1/batch-predictions/" + new_batch(client, items=items)
+    for _ in range(200):
+        if client.get(path).json()["status"] == "completed":
+            return path.rpartition("/")[2]
+        threading.Event().wait(0.05)
+    raise AssertionError("the batch did not end")
+
+
+def test_every_mutating_operation_is_in_a_table(shell: RunningServer) -> None:
     with shell.client() as client:
         paths = client.get("/openapi.json").json()["paths"]
-    mutating = {
-        f"{method.upper()} {path}"
-        for path, found in paths.items()
-        for method in found
-        if method in {"post", "patch", "put", "delete"}
+    mutating = {f"{method.upper()} {path}" for path, found in paths.items() for method in found} - {
+        f"GET {path}" for path in paths
     }
-    assert mutating - ELSEWHERE <= set(CALLS), "a new route needs its row"
+    assert mutating == {name for name in (*CALLS, *ENDED_CALLS) if "(" not in name}
+
+
+@pytest.mark.parametrize("operation", ENDED_CALLS)
+def test_the_same_key_twice_on_an_ended_run_does_the_work_once(server: RunningServer, operation: str) -> None:
+    with server.client() as client:
+        send, key = ENDED_CALLS[operation](ended_batch(client)), {"idempotency-key": uuid4().hex}
+        first, again = send(client, key), send(client, key)
+        assert first.status_code < 300, first.text
+        assert again.headers["idempotency-replayed"] == "true"
+        assert (again.status_code, again.json()) == (first.status_code, first.json())
 
 
 @pytest.mark.parametrize("operation", CALLS)

@@ -111,7 +111,7 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path) ->
 
 
 def test_bodies_held_at_once_are_bounded_and_the_rest_asked_to_come_again(tmp_path: Path) -> None:
-    flags = {"limits__json_body_bytes": 1_000, "limits__json_bodies_bytes": 1_500}
+    flags: dict[str, Any] = {"limits__json_body_bytes": 1_000, "limits__json_bodies_bytes": 1_500}
     with running_server(tmp_path, engine=None, **flags) as small, small.client() as client:
         held, go_on = threading.Event(), threading.Event()
 

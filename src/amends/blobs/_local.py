@@ -160,10 +160,12 @@ class LocalBlobs:
 
     def _publish(self, temporary: Path, sha256: str) -> None:
         place = self.path(sha256)
+        is_new = not place.parent.is_dir()
         place.parent.mkdir(parents=True, exist_ok=True)
         os.replace(temporary, place)
-        for folder in (place.parent, self.root):
-            _sync(folder)
+        _sync(place.parent)
+        if is_new:
+            _sync(self.root)
 
 
 def _sync(folder: Path) -> None:

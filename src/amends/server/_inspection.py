@@ -17,6 +17,19 @@ _FILE_BYTES = 1 << 20
 _OPEN_FILES = 64
 
 
+# The model takes 5 to 15 ms of a processor for each file, too much for a hundred thousand of the common kinds, which say
+# what they are in their first bytes. Everything else is for the model.
+_SIGNATURES = {
+    b"%PDF-": "application/pdf",
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+}
+
+
 def main() -> None:
     _limit(resource.RLIMIT_AS, _ADDRESS_SPACE_BYTES)
     _limit(resource.RLIMIT_FSIZE, _FILE_BYTES)
@@ -39,6 +52,11 @@ def _answer(part: dict[str, Any]) -> None:
 
 
 def _identify(magika: Any, path: Path) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        head = file.read(16)
+    for signature, media_type in _SIGNATURES.items():
+        if head.startswith(signature):
+            return {"media_type": media_type, "is_text": False}
     found = magika.identify_path(path)  # reads a few KiB from both ends
     if not found.ok:
         return {"media_type": "application/octet-stream", "is_text": False}

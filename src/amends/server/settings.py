@@ -84,7 +84,8 @@ class ModelSettings:
     """Names of models."""
 
     aliases: Mapping[str, str] = field(
-        default_factory=dict, metadata={"doc": "Other names for models, as `[models.aliases]`.", "is_secret": False}  # nosec B105: no secret, as it says
+        default_factory=dict,
+        metadata={"doc": "Other names for models, as `[models.aliases]`.", "is_secret": False},  # nosec B105: no secret, as it says
     )
 
 
