@@ -26,8 +26,10 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)         ## see benchmarks/README.md
-	$(BIN)/python -m benchmarks.engine
+bench: $(READY) .venv-bench/.installed  ## see benchmarks/README.md
+	$(BIN)/python -m benchmarks.engine.run
+	$(BIN)/python -m benchmarks.engine.run --lease 1 --workers 4 --only amends,bare
+	$(BIN)/python -m benchmarks.million.run
 
 serve: $(READY)
 	$(BIN)/amends serve
@@ -43,7 +45,7 @@ wheel: $(READY)
 	$(BIN)/python -m hatchling build -t wheel
 
 clean:
-	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-bench build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # A fresh environment, of any Python of 3.11 or later. uv is quick, and pip does the same where uv cannot reach the index.
 $(READY): requirements/dev.txt requirements/uv.txt
@@ -56,6 +58,12 @@ $(READY): requirements/dev.txt requirements/uv.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The engines that the benchmarks compare with, apart from everything else.
+.venv-bench/.installed: benchmarks/requirements.txt $(READY)
+	@[ -x .venv-bench/bin/python ] || $(BIN)/python -m venv .venv-bench
+	@$(BIN)/uv pip install --quiet --python .venv-bench/bin/python -r $<
 	@touch $@
 
 # Locks carry hashes and no addresses. core is the SDK and CLI; dev is everything.

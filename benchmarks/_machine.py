@@ -6,6 +6,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -64,5 +65,7 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
+    if shutil.which("git") is None:
+        return None
     done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     return done.stdout.strip() or None

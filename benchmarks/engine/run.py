@@ -35,18 +35,22 @@ _LIMIT_SECONDS = 900
 
 @dataclass(frozen=True)
 class Candidate:
-    """needs: the service it runs on. is_peer: measured with fewer items, in the peers' environment."""
+    """needs: the service it runs on. is_peer: measured with fewer items, in the peers' environment.
+
+    takes_lease: whether the size of a lease can be set; peers hand out one item at a time anyway.
+    """
 
     name: str
     module: str
     variant: str = ""
     is_peer: bool = False
     needs: str | None = None
+    takes_lease: bool = True
 
 
 CANDIDATES = (
     Candidate("Amends, engine embedded", "amends_embedded"),
-    Candidate("Amends, over HTTP", "amends_http"),
+    Candidate("Amends, over HTTP", "amends_http", takes_lease=False),
     Candidate("bare SQL statements", "bare_statements"),
     Candidate("DBOS on SQLite", "dbos_queue", "sqlite", is_peer=True),
     Candidate("DBOS on PostgreSQL", "dbos_queue", "postgresql", is_peer=True, needs="postgresql"),
@@ -95,6 +99,8 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _is_wanted(one: Candidate, options: argparse.Namespace) -> bool:
+    if options.lease is not None and not one.takes_lease:
+        return False
     if options.only is None:
         return True
     return any(part.lower() in one.name.lower() for part in options.only.split(","))
