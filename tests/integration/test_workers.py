@@ -6,6 +6,8 @@ import hashlib
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,8 +168,7 @@ def test_a_killed_supervisor_or_child_costs_nothing_but_time(ledger: Ledger, tmp
                 victim = workers[killed % len(workers)]
                 pid = victim.child_pid if killed % 2 else victim.pid
                 assert pid is not None
-                with pytest.MonkeyPatch.context():
-                    _kill(pid)
+                _kill(pid)
                 killed += 1
             time.sleep(0.02)
         run = ended(ledger, run_id)
@@ -210,6 +211,20 @@ def test_shutdown_finishes_what_runs_and_gives_the_rest_back(ledger: Ledger, tmp
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
+def test_a_worker_that_is_asked_to_end_drains_and_is_replaced(ledger: Ledger, tmp_path: Path) -> None:
+    with running_engine(ledger, tmp_path, workers=1) as engine:
+        run_id = submit(ledger, [{"behaves": "slow", "seconds": 0.1}] * 20)
+        engine.wake()
+        worker = until(lambda: next((w for w in engine.workers() if w.run_id and w.child_pid), None))
+        os.kill(worker.pid, signal.SIGTERM)
+        os.kill(worker.child_pid, signal.SIGTERM)
+        run = ended(ledger, run_id)
+        assert worker.worker_id not in [w.worker_id for w in engine.workers()]
+    assert run.counts.succeeded == 20
+    records = [ledger.item(run_id, f"c{n}") for n in range(20)]
+    assert not any(record.deaths for record in records if record is not None)
+
+
 def test_a_grace_that_is_over_ends_the_item_without_blaming_it(ledger: Ledger, tmp_path: Path) -> None:
     with running_engine(ledger, tmp_path, workers=1) as engine:
         run_id = submit(ledger, [{"behaves": "slow", "seconds": 100}])
@@ -233,9 +248,6 @@ def test_workers_end_with_their_owner(tmp_path: Path) -> None:
         "    until(lambda: len(engine.pids()) == 4 and all(w.run_id for w in engine.workers()))\n"
         "    print(*engine.pids(), flush=True); time.sleep(100)\n"
     )
-    import subprocess
-    import sys
-
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         pids = [int(word) for word in owner.stdout.readline().split()]

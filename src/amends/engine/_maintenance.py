@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from amends.engine._loading import Processors
 from amends.engine._manifest import ManifestBuilder
@@ -20,6 +20,8 @@ from amends.problems import Problem, problem
 log = logging.getLogger("amends.engine")
 
 _RETENTION_SECONDS: Final = 60.0
+_REST_SECONDS: Final = 5.0
+"""A run that could not be moved is tried again after so long."""
 _CLEAN_ITEMS: Final = 5_000
 _SWEEP_ITEMS: Final = 5_000
 _ON_TIME: Final = 0.5
@@ -62,6 +64,7 @@ class Maintenance:
         self._validations: dict[str, Validation] = {}
         self._manifests: dict[str, ManifestBuilder] = {}
         self._ending_since: dict[str, float] = {}
+        self._resting_until: dict[str, float] = {}
 
     def tick(self) -> bool:
         """Do a slice of whatever is due. True: there is more to do at once."""
@@ -88,10 +91,17 @@ class Maintenance:
             self._on_work()
 
     def _move_safely(self, run: Run, now: float) -> bool:
+        """Move one run; whatever is wrong with it must not keep the others."""
+        if now < self._resting_until.get(run.id, now):
+            return False
         try:
             return self._move(run, now)
         except (InvalidTransition, RunNotFound):
-            return True  # somebody was quicker, the next tick sees where it stands now
+            return False  # somebody was quicker, the next tick sees where it stands now
+        except Exception:
+            log.exception("run_not_moved", extra={"run_id": run.id, "state": run.state})
+            self._resting_until[run.id] = now + _REST_SECONDS
+            return False
 
     def _move(self, run: Run, now: float) -> bool:
         if run.state in ("validating", "in_progress") and self._is_overdue(run):
@@ -176,8 +186,8 @@ class Maintenance:
         return self._is_dirty
 
     def _forget_all_but(self, run_ids: set[str]) -> None:
-        memories: tuple[dict[str, Validation], dict[str, ManifestBuilder], dict[str, float]]
-        memories = (self._validations, self._manifests, self._ending_since)
+        memories: tuple[dict[str, Any], ...]
+        memories = (self._validations, self._manifests, self._ending_since, self._resting_until)
         for memory in memories:
             for run_id in memory.keys() - run_ids:
                 del memory[run_id]

@@ -149,9 +149,9 @@ class Worker:
         is_time_to_look = now >= self._looked_at + _WATCH_SECONDS
         if self._child is not None and (is_time_to_look or self._child.channel.connection in readable):
             self._read_child(self._child, is_time_to_look)
-        if is_time_to_look:
+        if is_time_to_look or not readable:
             self._looked_at = now
-        self._feed(Tick(self._memory() if is_time_to_look else None))
+            self._feed(Tick(self._memory()))
 
     def _wait(self) -> Collection[object]:
         """Wait for something to happen; the sockets that can be read."""

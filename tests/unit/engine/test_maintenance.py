@@ -258,3 +258,17 @@ def test_lines_and_runs_are_deleted_when_their_time_is_up() -> None:
     assert house.run(child).lines_deleted_at is not None
     house.tick(60 * day)
     assert house.ledger.get(retried) is house.ledger.get(child) is None
+
+
+def test_a_run_that_cannot_be_moved_does_not_keep_the_others(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    stuck = house.submit([b"{}"], validate=True, kind="nobody serves this")
+    fine = house.submit([b"{}"], validate=True)
+    house.tick()
+    assert (house.run(stuck).state, house.run(fine).state) == ("validating", "in_progress")
+    house.tick()
+    assert caplog.text.count("run_not_moved") == 1
+    house.tick(6.0)
+    assert caplog.text.count("run_not_moved") == 2
+    house.ledger.cancel(stuck)
+    house.tick(6.0)
+    assert house.run(stuck).state == "cancelled"
