@@ -6,6 +6,7 @@ two out, ``{"media_type": …, "is_text": …}`` and, should the counting come t
 
 from __future__ import annotations
 
+import codecs
 import json
 import resource
 import sys
@@ -15,6 +16,8 @@ from typing import Any
 _ADDRESS_SPACE_BYTES = 6 << 30  # onnxruntime reserves much more than it touches
 _FILE_BYTES = 1 << 20
 _OPEN_FILES = 64
+_HEAD_BYTES = 64 * 1024
+_UNDECIDED = frozenset({"unknown", "undefined"})
 
 
 # The model takes 5 to 15 ms of a processor for each file, too much for a hundred thousand of the common kinds, which say
@@ -58,9 +61,23 @@ def _identify(magika: Any, path: Path) -> dict[str, Any]:
         if head.startswith(signature):
             return {"media_type": media_type, "is_text": False}
     found = magika.identify_path(path)  # reads a few KiB from both ends
-    if not found.ok:
-        return {"media_type": "application/octet-stream", "is_text": False}
-    return {"media_type": found.output.mime_type, "is_text": bool(found.output.is_text)}
+    if found.ok and found.output.label not in _UNDECIDED:
+        return {"media_type": found.output.mime_type, "is_text": bool(found.output.is_text)}
+    if _reads_as_text(path):
+        return {"media_type": "text/plain", "is_text": True}
+    return {"media_type": "application/octet-stream", "is_text": False}
+
+
+def _reads_as_text(path: Path) -> bool:
+    """Whether it begins as UTF-8 without control characters: the model gives up on texts of a few words."""
+    with open(path, "rb") as file:
+        head = file.read(_HEAD_BYTES)
+    try:
+        # not final: the cut may go through a character
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and all(character >= " " or character in "\t\n\r\f" for character in text)
 
 
 def _count_pages(path: Path) -> int | None:
