@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 import pytest
 
-from amends.ledger import Commit, Lease, Ledger, MemoryLedger
+from amends.database import Database
+from amends.ledger import Commit, Lease, Ledger, MemoryLedger, SqliteLedger
 from amends.ledger._memory_run import RunRecord
 from amends.testing import PromiseBroken, simulate
 
@@ -19,6 +21,17 @@ SEEDS = range(50)
 def test_every_promise_holds_whatever_dies(seed: int) -> None:
     report = simulate(seed)
     assert set(report.states.values()) <= {"completed", "failed", "cancelled", "expired"}
+
+
+@pytest.mark.parametrize("seed", range(100, 106))
+def test_the_promises_hold_on_sqlite_too(seed: int, tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "amends.db")
+    try:
+        simulate(
+            seed, ledger=lambda clock, now, random: SqliteLedger(database, clock=clock, monotonic=now, draw=random)
+        )
+    finally:
+        database.close()
 
 
 def test_the_same_seed_replays_the_same_simulation() -> None:
