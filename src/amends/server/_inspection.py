@@ -17,7 +17,6 @@ _ADDRESS_SPACE_BYTES = 6 << 30  # onnxruntime reserves much more than it touches
 _FILE_BYTES = 1 << 20
 _OPEN_FILES = 64
 _HEAD_BYTES = 64 * 1024
-_UNDECIDED = frozenset({"unknown", "undefined"})
 
 
 # The model takes 5 to 15 ms of a processor for each file, too much for a hundred thousand of the common kinds, which say
@@ -60,16 +59,20 @@ def _identify(magika: Any, path: Path) -> dict[str, Any]:
     for signature, media_type in _SIGNATURES.items():
         if head.startswith(signature):
             return {"media_type": media_type, "is_text": False}
-    found = magika.identify_path(path)  # reads a few KiB from both ends
-    if found.ok and found.output.label not in _UNDECIDED:
-        return {"media_type": found.output.mime_type, "is_text": bool(found.output.is_text)}
     if _reads_as_text(path):
         return {"media_type": "text/plain", "is_text": True}
-    return {"media_type": "application/octet-stream", "is_text": False}
+    found = magika.identify_path(path)  # reads a few KiB from both ends
+    if not found.ok:
+        return {"media_type": "application/octet-stream", "is_text": False}
+    return {"media_type": found.output.mime_type, "is_text": bool(found.output.is_text)}
 
 
 def _reads_as_text(path: Path) -> bool:
-    """Whether it begins as UTF-8 without control characters: the model gives up on texts of a few words."""
+    """Whether it begins as UTF-8 without control characters.
+
+    The model gives up on texts of a few words and takes monotonous ones for disk images; which kind of text it is, the
+    name and the sender decide anyway.
+    """
     with open(path, "rb") as file:
         head = file.read(_HEAD_BYTES)
     try:
