@@ -196,3 +196,22 @@ def test_missing_and_unreadable_files_fail_alone(amends: Commands, tmp_path: Pat
     for name in ("not-there.txt", "folder"):
         assert lines[name]["error"]["type"].endswith("/file_not_found")
         assert name in lines[name]["error"]["detail"]
+
+
+def test_killed_retry_is_followed_by_the_same_command(amends: Commands, tmp_path: Path) -> None:
+    items = 20_000
+    (tmp_path / "m.jsonl").write_text(
+        "\n".join(json.dumps({"text": f"nothing of note, {n} times"}) for n in range(items))
+    )
+    ran = amends("run", "m.jsonl", *EXTRACT, "--json", "-q", "-o", "out.jsonl")
+    assert ran.code == 3
+    run = ran.document["id"]
+    process = amends.start("retry", run)
+    children = tmp_path / ".amends" / "runs"
+    until(process, lambda: len(list(children.glob("bpred_*.json"))) == 2)
+    kill(process)
+    ended = amends("retry", run, "--json")
+    assert ended.code == 3, ended.err
+    assert f"Retry {ended.document['id']} is under way" in ended.err
+    assert ended.document["parent_id"] == run
+    assert ended.document["request_counts"]["errored"] == items

@@ -98,7 +98,7 @@ def _owning(settings: Settings, command: str, *, has_engine: bool) -> Iterator[C
 def _over(socket: Path) -> Iterator[Client]:
     transport = httpx2.HTTPTransport(uds=str(socket))
     with (
-        httpx2.Client(transport=transport, base_url=LOCAL_URL) as http,
+        httpx2.Client(transport=transport, base_url=LOCAL_URL, trust_env=False) as http,
         Client(api_key=NO_KEY, base_url=LOCAL_URL, http_client=http) as client,
     ):
         yield client

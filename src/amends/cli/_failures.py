@@ -15,7 +15,10 @@ EXAMPLES = 3
 
 def show_failures(client: Client, run_id: str, say: Callable[[str], None], common: Common) -> None:
     """Say what failed and why, most frequent first, each group with its remedy and its command."""
-    for group in client.batch_predictions.failures(run_id).data:
+    groups = client.batch_predictions.failures(run_id).data
+    if not groups:
+        common.words.say("Nothing failed")
+    for group in groups:
         say("")
         say(f"{group.slug}  ×{group.count}  {group.title}")
         for example in group.examples[:EXAMPLES]:

@@ -131,7 +131,12 @@ def _row_input(manifest: Path, number: int, row: Mapping[str, Any], seen: Mappin
     value = next((row[column] for column in INPUT_COLUMNS if row.get(column) is not None), None)
     if value is None:
         raise BadUsage(f"{manifest}: row {number} has neither a file nor an input")
-    return Input(custom_id, value=value, prompt=prompt)
+    return Input(custom_id, value=_as_json(value), prompt=prompt)
+
+
+def _as_json(value: Any) -> Any:
+    """A cell as JSON can hold it: Parquet also knows dates, decimals and bytes, which become text."""
+    return value if isinstance(value, str) else json.loads(json.dumps(value, default=str))
 
 
 def _first(row: Mapping[str, Any], columns: Iterable[str]) -> Any:

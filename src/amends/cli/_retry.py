@@ -72,7 +72,10 @@ def _start(connection: Connection, wanted: WantedRetry, common: Common) -> Batch
 
 def _failed(connection: Connection, wanted: WantedRetry) -> Sequence[str]:
     """custom_ids of what will be retried: what did not succeed in the end, narrowed by the flags."""
-    lines = connection.client.batch_predictions.results(wanted.run_id, lineage=True)
+    batches = connection.client.batch_predictions
+    # Of a first run, what its retries left; of a retry, its own items, for the merged lines are those of its root.
+    is_root = batches.get(wanted.run_id).parent_id is None
+    lines = batches.results(wanted.run_id, lineage=is_root)
     types, chosen = set(wanted.types), set(wanted.custom_ids)
     return [
         line["custom_id"]

@@ -117,12 +117,14 @@ def _start(
     )
     key = connection.sources.creation_key(print_, is_new=wanted.new)
     standing = next(iter(connection.client.batch_predictions.list(idempotency_key=key).data), None)
-    if standing is not None:
-        return _resume(connection, standing, wanted, words)
-    batch = _create(connection, inputs, key, print_, {**parameters, **_extras(wanted)}, words)
+    if standing is None:
+        batch = _create(connection, inputs, key, print_, {**parameters, **_extras(wanted)}, words)
+        words.say(f"Run {batch.id}: {len(inputs.items):,} items with {wanted.model}")
+    else:
+        batch = _resume(connection, standing, wanted, words)
+    # Also of a run that stands: it may have been killed just after it was created.
     paths = {item.custom_id: item.path for item in inputs.items if item.path is not None}
     connection.sources.remember(batch.id, Source(paths, inputs.manifest))
-    words.say(f"Run {batch.id}: {len(inputs.items):,} items with {wanted.model}")
     return batch
 
 

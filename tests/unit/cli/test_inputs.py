@@ -157,3 +157,13 @@ def test_schema_is_a_file_or_the_json_itself(tmp_path: Path) -> None:
     assert read_schema(None) is None
     with pytest.raises(BadUsage, match=r"s2.json: No such file"):
         read_schema(str(tmp_path / "s2.json"))
+
+
+def test_what_json_cannot_hold_becomes_text(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    import datetime
+
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(pyarrow.table({"input": [{"on": datetime.date(2026, 3, 1)}]}), tmp_path / "m.parquet")
+    assert read_inputs([tmp_path / "m.parquet"]).items[0].value == {"on": "2026-03-01"}
