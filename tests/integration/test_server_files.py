@@ -13,7 +13,9 @@ import pypdfium2
 import pytest
 from PIL import Image
 
+from amends.problems import ProblemError, problem
 from amends.server.inspector import Inspection, Inspector
+from amends.store import Files
 from tests.problem_shape import assert_problem
 from tests.servers import RunningServer, running_server
 
@@ -204,6 +206,27 @@ def test_a_file_beyond_the_limit_is_refused_and_leaves_nothing(tmp_path: Path) -
         assert_problem(client.post("/v1/files", files={"file": ("a", b"x" * 1_001)}), "payload_too_large")
         assert upload(client, b"x" * 1_000)["bytes"] == 1_000
         assert len([path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]) == 1
+
+
+def test_a_file_that_cannot_be_written_down_leaves_no_bytes(
+    shell: RunningServer, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise ProblemError(problem("insufficient_storage"))
+
+    content = os.urandom(100)
+    kept = upload(client, os.urandom(100))
+    key = {"idempotency-key": "of a full disk"}
+    with monkeypatch.context() as patch:
+        patch.setattr(Files, "add", full)
+        for data in (content, client.get(f"/v1/files/{kept['id']}/content").content):
+            answer = client.post("/v1/files", files={"file": ("a", data)}, headers=key)
+            assert_problem(answer, "insufficient_storage")
+    assert not shell.owner.services.blobs.exists(hashlib.sha256(content).hexdigest())
+    assert client.get(f"/v1/files/{kept['id']}/content").status_code == 200
+    again = client.post("/v1/files", files={"file": ("a", content)}, headers=key)
+    assert again.status_code == 200
+    assert "idempotency-replayed" not in again.headers
 
 
 # Reading

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -339,6 +341,7 @@ def test_a_logged_traceback_shows_no_variables(capsys: pytest.CaptureFixture[str
             assert said.out == ""
     finally:
         structlog.configure(**configured)
+        logging.getLogger("amends").handlers.clear()
 
 
 def test_once_headers_have_left_no_second_answer_is_begun(shell: RunningServer) -> None:
@@ -349,14 +352,18 @@ def test_once_headers_have_left_no_second_answer_is_begun(shell: RunningServer) 
 # HTTP itself
 
 
-def test_what_is_no_http_does_not_hurt(shell: RunningServer) -> None:
+def test_what_is_no_http_is_answered_with_a_problem(shell: RunningServer) -> None:
     host, port = shell.base_url.removeprefix("http://").split(":")
     for nonsense in (b"\x00\x01\x02\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01"):
         with socket.create_connection((host, int(port)), timeout=5) as raw:
             raw.sendall(nonsense)
             raw.shutdown(socket.SHUT_WR)
-            while raw.recv(4_096):
-                pass
+            said = b"".join(iter(lambda: raw.recv(4_096), b""))
+        head, _, body = said.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert b"application/problem+json" in head
+        assert json.loads(body)["request_id"].encode() in head
+        assert json.loads(body)["type"] == f"{shell.base_url}/errors/malformed_request"
     with shell.client() as client:
         assert client.get("/v1/me").status_code == 200
 

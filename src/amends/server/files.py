@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.responses import JSONResponse, Response
 
-from amends.blobs import Blob, BlobNotFound
+from amends.blobs import Blob, BlobNotFound, BlobWriter
 from amends.database import Transaction, new_id
 from amends.problems import FieldError, ProblemError, not_found, validation_failed
 from amends.server.auth import Caller
@@ -121,11 +121,7 @@ async def upload_file(request: Request, hub: Hub, who: Who) -> Response:
             said = [upload.model_dump(), form.media_type, writer.sha256]
             if replay := guard.settle(digest_of(said)):
                 return replay
-            with hub.pins.pinned(writer.sha256):
-                blob = await asyncio.to_thread(writer.commit)
-                record = await _record(hub, who, form, upload, blob)
-                answer = _wire(record).model_dump()
-                await asyncio.wrap_future(hub.database.submit(lambda tx: _add(tx, hub, guard, record, answer)))
+            answer = await _keep(hub, who, guard, form, upload, writer)
     return JSONResponse(answer)
 
 
@@ -208,6 +204,24 @@ def sweep_expired(hub: Services) -> int:
     for _, sha256 in gone:
         drop_unused(hub, sha256)
     return len(gone)
+
+
+async def _keep(
+    hub: Services, who: Caller, guard: Guard, form: Form, upload: Upload, writer: BlobWriter
+) -> dict[str, Any]:
+    """Make bytes and file durable; neither is left without the other, unless the process dies between the two."""
+    is_kept = False
+    try:
+        with hub.pins.pinned(writer.sha256):
+            blob = await asyncio.to_thread(writer.commit)
+            record = await _record(hub, who, form, upload, blob)
+            answer = _wire(record).model_dump()
+            await asyncio.wrap_future(hub.database.submit(lambda tx: _add(tx, hub, guard, record, answer)))
+        is_kept = True
+    finally:
+        if not is_kept:
+            await asyncio.to_thread(drop_unused, hub, writer.sha256)
+    return answer
 
 
 def drop_unused(hub: Services, sha256: str) -> None:

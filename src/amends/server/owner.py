@@ -44,6 +44,7 @@ from amends.server.idempotency import Idempotency
 from amends.server.inspector import Inspector
 from amends.server.logs import configure_logs
 from amends.server.metrics import Metrics
+from amends.server.protocol import protocol_for
 from amends.server.services import Services
 from amends.server.settings import ServerSettings, Settings
 from amends.store import IssuedKey, Store, Workspace
@@ -180,9 +181,10 @@ class Owner:
     def _answer(self, stack: ExitStack, directory: DataDirectory, listener: sockets.socket | None) -> None:
         app = create_app(self.services)
         grace = self._settings.engine.grace_seconds
-        sites = [_Site(_AsOwner(app), directory.listen(), grace)]
+        protocol = protocol_for(self.services.public_url)
+        sites = [_Site(_AsOwner(app), directory.listen(), protocol, grace)]
         if listener:
-            sites.append(_Site(app, listener, grace, self._settings.server))
+            sites.append(_Site(app, listener, protocol, grace, self._settings.server))
         front = _Front(sites)
         front.start()
         stack.callback(front.close)
@@ -296,13 +298,18 @@ class _Site(uvicorn.Server):
     """The application on one socket. Signals are the business of ``serve``."""
 
     def __init__(
-        self, app: ASGIApp, listener: sockets.socket, grace_seconds: float, settings: ServerSettings | None = None
+        self,
+        app: ASGIApp,
+        listener: sockets.socket,
+        protocol: type[asyncio.Protocol],
+        grace_seconds: float,
+        settings: ServerSettings | None = None,
     ) -> None:
         self.listener = listener
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
