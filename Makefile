@@ -67,13 +67,6 @@ $(READY): requirements/dev.txt requirements/uv.txt
 	@$(BIN)/uv pip install --quiet --python .venv-bench/bin/python -r $<
 	@touch $@
 
-# What the benchmark compares with stays out of the project's own environment and locks.
-.venv-bench/.installed: benchmarks/requirements.txt $(READY)
-	@[ -x .venv-bench/bin/python ] || $(BIN)/python -m venv .venv-bench
-	@$(BIN)/uv pip install --quiet --python .venv-bench/bin/python -r benchmarks/requirements.txt \
-	  || .venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
-	@touch $@
-
 # Locks carry hashes and no addresses. core is the SDK and CLI; dev is everything.
 COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --quiet --generate-hashes --universal --no-emit-index-url \
            --python-version 3.11 --custom-compile-command "make lock"
