@@ -132,6 +132,9 @@ def _read_each(
 ) -> list[ItemLine]:
     items = []
     for index, line in enumerate(lines, start):
+        if faults.is_full and not line.lstrip().startswith(b"{"):
+            faults.count()
+            continue
         try:
             line.decode()
             item = _line.decode(line)
