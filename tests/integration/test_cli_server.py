@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from amends.server.owner import Owner
+from amends.server.settings import Settings
 from tests.commands import Commands, lines_of
 from tests.servers import RunningServer, server_process
 
@@ -185,19 +188,12 @@ def test_what_stops_an_owner_is_one_line_and_1(tmp_path: Path) -> None:
 
 def test_directory_held_by_another_run_is_refused_with_its_pid(tmp_path: Path) -> None:
     amends = Commands(tmp_path)
-    (tmp_path / "m.jsonl").write_text("\n".join(json.dumps({"text": f"Number: {n}"}) for n in range(20_000)))
-    (tmp_path / "n.jsonl").write_text('{"text": "a"}')
-    first = amends.start("run", "m.jsonl", *EXTRACT, "-o", "out.jsonl")
-    try:
-        while not (tmp_path / ".amends" / "owner.json").exists():
-            assert first.poll() is None, first.communicate()
-        second = amends("run", "n.jsonl", "--model", "local/echo")
+    (tmp_path / "m.jsonl").write_text('{"text": "a"}')
+    with Owner(Settings().with_flags(data=tmp_path / ".amends"), command="run", engine=None):
+        second = amends("run", "m.jsonl", "--model", "local/echo")
         assert (second.code, second.err.count("\n")) == (1, 1), second.err
-        assert str(first.pid) in second.err
+        assert f"another amends run (process {os.getpid()})" in second.err
         assert amends("runs").code == 0, "other commands speak to its socket"
-    finally:
-        first.terminate()
-        first.communicate()
 
 
 def test_doctor_finds_everything_in_order(amends: Commands, server: RunningServer) -> None:
