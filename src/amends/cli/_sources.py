@@ -35,9 +35,12 @@ def fingerprint(inputs: Inputs, *, model: str, prompt: str | None, schema: Any, 
 
 
 def upload_key(path: Path, print_: str) -> str:
-    """The idempotency key of a file's upload: the same while the file is unchanged, so a killed upload is not done twice."""
+    """The idempotency key of a file's upload: the same while the file is unchanged, so a killed upload is not done twice.
+
+    A link is not the file it leads to: it is sent under its own name, which is another request.
+    """
     found = path.stat()
-    stated = f"{print_}\0{path.resolve()}\0{found.st_size}\0{found.st_mtime_ns}"
+    stated = f"{print_}\0{path.absolute()}\0{found.st_size}\0{found.st_mtime_ns}"
     return "amends-upload-" + hashlib.sha256(os.fsencode(stated)).hexdigest()[:32]
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Final, Literal
 
 from ._exits import BadUsage, LocalFailure
 
 Format = Literal["jsonl", "csv", "parquet"]
+
+# Characters. The csv module refuses cells of more than 128 Ki by default, and a text in a column may well be longer.
+MAX_CELL: Final = 1 << 28
 
 _FORMATS: Mapping[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 
@@ -53,29 +57,54 @@ def read_table(path: Path) -> Table:
 
 
 def _read_csv(path: Path) -> Table:
+    csv.field_size_limit(MAX_CELL)
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream, restkey="", strict=True)
+        reader = csv.reader(stream, strict=True)
         try:
-            rows = [{key: cell for key, cell in row.items() if key and cell is not None} for row in reader]
+            columns = tuple(next(reader, ()))
+            rows = [_csv_row(path, reader.line_num, columns, cells) for cells in reader if cells]
         except csv.Error as error:
             raise BadUsage(f"{path}: line {reader.line_num}: {error}") from error
-        return Table(tuple(reader.fieldnames or ()), rows)
+    doubled = [name for name, times in Counter(columns).items() if times > 1]
+    if doubled:  # a row is a mapping: one of the two would be lost, and --join would write the other twice
+        raise BadUsage(f"{path}: column {doubled[0]!r} is there twice")
+    return Table(columns, rows)
+
+
+def _csv_row(path: Path, line: int, columns: Sequence[str], cells: Sequence[str]) -> Mapping[str, str]:
+    """A shorter row lacks its last cells; a longer one is refused, since its cells would be lost or in the wrong column."""
+    if any(cells[len(columns) :]):
+        raise BadUsage(f"{path}: line {line}: {len(cells)} cells, but {len(columns)} columns")
+    return dict(zip(columns, cells, strict=False))
 
 
 def _read_jsonl(path: Path) -> Table:
     rows: list[dict[str, Any]] = []
     with path.open(encoding="utf-8-sig") as stream:
         for number, line in enumerate(stream, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise BadUsage(f"{path}: line {number}: {error}") from error
-            if not isinstance(row, dict):
-                raise BadUsage(f"{path}: line {number}: an object is expected")
-            rows.append(row)
+            if line.strip():
+                rows.append(_json_row(path, number, line))
     return Table(tuple(dict.fromkeys(name for row in rows for name in row)), rows)
+
+
+def _json_row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line, parse_constant=_refuse_constant)
+        if "\\u" in line:
+            json.dumps(row, ensure_ascii=False).encode()  # half of a surrogate pair is no text that could be sent
+    except RecursionError as error:
+        raise BadUsage(f"{path}: line {number}: nested too deeply") from error
+    except UnicodeEncodeError as error:
+        raise BadUsage(f"{path}: line {number}: {error.object[error.start]!r} alone is no character") from error
+    except ValueError as error:
+        raise BadUsage(f"{path}: line {number}: {error}") from error
+    if not isinstance(row, dict):
+        raise BadUsage(f"{path}: line {number}: an object is expected")
+    return row
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _arrow() -> tuple[Any, Any]:

@@ -54,11 +54,13 @@ def _as_they_come(
 
 
 def _upload_one(client: Client, path: Path, print_: str) -> str | None:
+    if not path.is_file():  # a pipe or a device would be waited for without end
+        return None
     try:
         key = upload_key(path, print_)
         with path.open("rb") as stream:
             return client.files.upload(stream, filename=path.name, idempotency_key=key).id
-    except OSError:  # not there, a folder, no permission; what the network does is no OSError of the SDK's
+    except OSError:  # no permission, gone meanwhile; what the network does is no OSError of the SDK's
         return None
 
 

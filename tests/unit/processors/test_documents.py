@@ -265,3 +265,11 @@ def test_a_zip_bomb_is_refused_before_it_unpacks(tmp_path):
 )
 def test_media_types_say_how_a_file_is_read(media_type, kind):
     assert kind_of(media_type) == kind
+
+
+def test_a_recogniser_that_fails_is_not_blamed_on_the_picture(tmp_path):
+    def broken(image):
+        raise ModuleNotFoundError("No module named 'cv2'")
+
+    with pytest.raises(ModuleNotFoundError):
+        texts(samples.scan(tmp_path / "scan.png"), "image", recognise=broken)

@@ -38,12 +38,17 @@ def read_image(path: Path, page: int | None, recognise: Recognise, limits: Limit
 
     page: only this frame. Raises ProblemError as ``load_image`` does, and for a page that is not there.
     """
+    for number, picture in _pictures(path, page, limits):
+        yield Page(number + 1, recognise(picture))  # outside of ``_decoding``: what fails here is not the picture's fault
+
+
+def _pictures(path: Path, page: int | None, limits: Limits) -> Iterator[tuple[int, Image.Image]]:
     with _decoding(limits), Image.open(path, formats=_FORMATS) as image:
         wanted = range(_frames(image)) if page is None else (_frame(image, page),)
         for number in wanted:
             image.seek(number)
             _check_size(image, limits)
-            yield Page(number + 1, recognise(_upright_rgb(image)))
+            yield number, _upright_rgb(image)
 
 
 def _frames(image: Image.Image) -> int:
