@@ -76,16 +76,16 @@ def _from_files(arguments: Sequence[Path], leave_out: frozenset[str]) -> Inputs:
             items[custom_id] = Input(custom_id, path=path)
     if not items:
         raise BadUsage(f"No files in {', '.join(map(str, arguments))} (names that begin with a dot are left out)")
-    return Inputs(tuple(items.values()), _digest_of(items.values()).hexdigest())
+    return Inputs(tuple(items.values()), _digest(items.values()))
 
 
-def _digest_of(items: Iterable[Input]) -> hashlib._Hash:
-    """Of where every file of the items is and how the item is called: elsewhere, or otherwise called, it is another run."""
-    digest = hashlib.sha256()
+def _digest(items: Iterable[Input], manifest: bytes = b"") -> str:
+    """Of where every file is and how its item is called: the same words about files that lie elsewhere are another run."""
+    digest = hashlib.sha256(manifest)
     for item in items:
         if item.path is not None:
             digest.update(b"%b\0%b\0" % (item.custom_id.encode(), os.fsencode(item.path.resolve())))
-    return digest
+    return digest.hexdigest()
 
 
 def _walk(folder: Path, leave_out: frozenset[str]) -> Iterator[Path]:
@@ -135,9 +135,7 @@ def _from_manifest(path: Path) -> Inputs:
             )
         seen[item.custom_id] = number
         items.append(item)
-    digest = _digest_of(items)
-    digest.update(path.read_bytes())
-    return Inputs(tuple(items), digest.hexdigest(), path, table)
+    return Inputs(tuple(items), _digest(items, path.read_bytes()), path, table)
 
 
 def _row_input(manifest: Path, number: int, row: Mapping[str, Any], seen: Mapping[str, int]) -> Input:

@@ -39,6 +39,31 @@ def test_hidden_files_and_a_data_directory_are_left_out(tmp_path: Path) -> None:
     assert [item.custom_id for item in read_inputs([place]).items] == ["a.txt"]
 
 
+def test_what_the_command_writes_is_no_input_of_it(tmp_path: Path) -> None:
+    place = folder(tmp_path, "a.txt", "out.jsonl", "data/amends.db", "sub/out.jsonl")
+    found = read_inputs([place], leave_out=[place / "out.jsonl", place / "data"])
+    assert [item.custom_id for item in found.items] == ["a.txt", "sub/out.jsonl"]
+
+
+def test_files_whose_names_have_the_same_stand_in_are_two_items(tmp_path: Path) -> None:
+    found = read_inputs([folder(tmp_path, "a\nb.txt", "a%0Ab.txt")]).items
+    assert len({item.custom_id for item in found}) == 2
+    assert {item.path for item in found} == {tmp_path / "a\nb.txt", tmp_path / "a%0Ab.txt"}
+
+
+def test_folder_that_cannot_be_read_is_an_item_and_no_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = folder(tmp_path, "a.txt", "closed/b.txt")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:  # root, who runs tests in containers, may read everything
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert [item.custom_id for item in read_inputs([place]).items] == ["a.txt", "closed"]
+
+
 def test_files_are_named_as_given_and_doubles_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder(tmp_path, "a.txt", "b.txt"))
     found = read_inputs([Path("b.txt"), Path("a.txt"), Path("./b.txt")])
@@ -80,6 +105,42 @@ def test_rows_without_id_get_one_each_even_for_the_same_file(tmp_path: Path) -> 
     path = manifest(tmp_path, {"file": "a.txt"}, {"file": "a.txt"}, {"file": "b.txt"})
     ids = [item.custom_id for item in read_inputs([path]).items]
     assert ids == ["a.txt", "a.txt#row=2", "b.txt"]
+
+
+def test_same_manifest_about_files_elsewhere_is_another_run(tmp_path: Path) -> None:
+    digests = set()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        digests.add(read_inputs([manifest(tmp_path / name, {"file": "a.txt"})]).digest)
+    assert len(digests) == 2
+
+
+def test_files_called_otherwise_are_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = folder(tmp_path, "in/a.txt")
+    monkeypatch.chdir(place)
+    assert read_inputs([Path("in")]).digest != read_inputs([Path("in/a.txt")]).digest
+
+
+@pytest.mark.parametrize("page", ["3", "3.0"])
+def test_page_may_be_written_as_a_data_frame_writes_it(tmp_path: Path, page: str) -> None:
+    (found,) = read_inputs([manifest(tmp_path, {"file": "a.pdf", "page": page})]).items
+    assert found.page == 3
+    assert found.custom_id == "a.pdf#page=3"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"input": NaN}', "line 1: NaN is no JSON"),
+        ('{"text": "\\ud800"}', "line 1: .* alone is no character"),
+        ('{"input": ' + "[" * 100_000 + "]" * 100_000 + "}", "line 1: nested too deeply"),
+        ('{"file": "a.pdf", "page": 1e400}', "row 1: page must be"),
+    ],
+)
+def test_line_that_json_would_not_carry_is_named(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "m.jsonl").write_text(line)
+    with pytest.raises(BadUsage, match=said):
+        read_inputs([tmp_path / "m.jsonl"])
 
 
 def test_json_lines_carry_json_inputs_and_file_ids(tmp_path: Path) -> None:
@@ -155,6 +216,8 @@ def test_schema_is_a_file_or_the_json_itself(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text('{"type": "object"}')
     assert read_schema(str(tmp_path / "s.json")) == read_schema('{"type": "object"}') == {"type": "object"}
     assert read_schema(None) is None
+    (tmp_path / "s.json").write_text('{"type": "object"}', "utf-8-sig")  # as some editors do
+    assert read_schema(str(tmp_path / "s.json")) == {"type": "object"}
     with pytest.raises(BadUsage, match=r"s2.json: No such file"):
         read_schema(str(tmp_path / "s2.json"))
 

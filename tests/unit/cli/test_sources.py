@@ -43,6 +43,12 @@ def test_upload_key_stays_while_the_file_is_unchanged_and_changes_with_it(tmp_pa
     assert upload_key(path, "print") != before
 
 
+def test_link_is_sent_under_a_key_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b").symlink_to("a")
+    assert upload_key(tmp_path / "a", "print") != upload_key(tmp_path / "b", "print")
+
+
 def test_source_is_recalled_as_it_was_remembered(tmp_path: Path) -> None:
     sources = Sources(tmp_path)
     source = Source({"a": tmp_path / "a.txt", "ü": tmp_path / "\udcff"}, tmp_path / "m.csv")

@@ -30,6 +30,35 @@ def test_column_of_several_types_is_text_in_parquet(tmp_path: Path) -> None:
     assert [row.get("a") for row in read_table(tmp_path / "t.parquet").rows] == ["1", "x", None]
 
 
+@pytest.mark.parametrize(
+    ("content", "columns", "row"),
+    [
+        ("\ufefftext,n\r\na,1\r\n", ("text", "n"), {"text": "a", "n": "1"}),
+        (",text\n0,a\n", ("", "text"), {"": "0", "text": "a"}),  # the index of a data frame has no name
+        ("text,n\na\n", ("text", "n"), {"text": "a"}),
+        ("text,n\na,1,,\n", ("text", "n"), {"text": "a", "n": "1"}),
+        ("text\n\na\n", ("text",), {"text": "a"}),
+        ("text\n" + "x" * 200_000, ("text",), {"text": "x" * 200_000}),
+    ],
+)
+def test_csv_of_other_programs_is_read_whole(
+    tmp_path: Path, content: str, columns: tuple[str, ...], row: dict[str, str]
+) -> None:
+    (tmp_path / "t.csv").write_text(content, "utf-8", newline="")
+    found = read_table(tmp_path / "t.csv")
+    assert (found.columns, list(found.rows)) == (columns, [row])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("text,n\na,1,2\n", "line 2: 3 cells, but 2 columns"), ("text,n,n\na,1,2\n", "column 'n' is there twice")],
+)
+def test_csv_that_would_lose_cells_is_refused(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(BadUsage, match=said):
+        read_table(tmp_path / "t.csv")
+
+
 def test_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text("old")
