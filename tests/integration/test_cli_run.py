@@ -188,12 +188,13 @@ def test_dry_run_sends_nothing(amends: Commands, tmp_path: Path) -> None:
 def test_missing_and_unreadable_files_fail_alone(amends: Commands, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Number: 1")
     (tmp_path / "folder").mkdir()
-    (tmp_path / "m.csv").write_text("file\na.txt\nnot-there.txt\nfolder\n")
+    os.mkfifo(tmp_path / "pipe")  # nobody will ever write into it
+    (tmp_path / "m.csv").write_text("file\na.txt\nnot-there.txt\nfolder\npipe\n")
     ran = amends("run", "m.csv", *EXTRACT, "-o", "out.jsonl")
     assert ran.code == 3
     lines = lines_of(tmp_path / "out.jsonl")
     assert lines["a.txt"]["status"] == "succeeded"
-    for name in ("not-there.txt", "folder"):
+    for name in ("not-there.txt", "folder", "pipe"):
         assert lines[name]["error"]["type"].endswith("/file_not_found")
         assert name in lines[name]["error"]["detail"]
 
