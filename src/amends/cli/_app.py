@@ -391,7 +391,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
     shell
         Which shell.
     """
-    sys.stdout.write(app.generate_completion(shell=shell))  # nosec B604: the name of a shell; none is called
+    sys.stdout.write(app.generate_completion(shell=shell))
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

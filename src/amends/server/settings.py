@@ -85,7 +85,7 @@ class ModelSettings:
 
     aliases: Mapping[str, str] = field(
         default_factory=dict,
-        metadata={"doc": "Other names for models, as `[models.aliases]`.", "is_secret": False},  # nosec B105: no secret, as it says
+        metadata={"doc": "Other names for models, as `[models.aliases]`.", "is_secret": False},
     )
 
 
