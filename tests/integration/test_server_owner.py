@@ -175,6 +175,22 @@ def test_a_signal_ends_the_server_in_order(tmp_path: Path, number: signal.Signal
     assert not (tmp_path / "owner.sock").exists()
 
 
+def test_a_second_signal_does_not_wait_for_what_runs(tmp_path: Path) -> None:
+    with server_process(tmp_path) as running:
+        url, key = running.base_url.removeprefix("http://").split(":"), running.key
+        with socket.create_connection((url[0], int(url[1]))) as unfinished:
+            head = f"POST /v1/api-keys HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nContent-Length: 100\r\n\r\n{{"
+            unfinished.sendall(head.encode())
+            assert httpx2.get(f"{running.base_url}/health/live").status_code == 200
+            running.process.terminate()
+            with pytest.raises(subprocess.TimeoutExpired):
+                running.process.wait(1)
+            running.process.terminate()
+            assert running.process.wait(5) == 128 + signal.SIGTERM
+    with embedded(tmp_path):
+        pass
+
+
 def test_stdout_holds_the_key_and_nothing_else(tmp_path: Path) -> None:
     command = [
         sys.executable,

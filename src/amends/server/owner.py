@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 
 import structlog
 import uvicorn
@@ -224,19 +224,33 @@ def _say(settings: Settings, owner: Owner) -> None:
 
 @contextmanager
 def _signals(stopping: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT ask to stop; the second one ends the process where it stands, which loses nothing."""
+    """SIGTERM and SIGINT ask to stop; the second one ends the process where it stands, which loses nothing.
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stopping.is_set():
-            os._exit(128 + number)
-        stopping.set()
+    A thread hears of them through the wake-up descriptor: a Python handler would only run once the main thread, which may be waiting
+    for a lock when another thread was interrupted, gets to it.
+    """
+    ears, mouth = sockets.socketpair()
+    mouth.setblocking(False)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    def listen() -> None:
+        while number := ears.recv(1):
+            if stopping.is_set():
+                os._exit(128 + number[0])
+            stopping.set()
+
+    listener = threading.Thread(target=listen, name="amends-signals", daemon=True)
+    listener.start()
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    woken_before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
     try:
         yield
     finally:
+        signal.set_wakeup_fd(woken_before)
         for number, handler in before.items():
             signal.signal(number, handler)
+        mouth.close()
+        listener.join()
+        ears.close()
 
 
 def _first_start(tx: Transaction, store: Store, *, needs_key: bool) -> _FirstStart:
