@@ -65,7 +65,7 @@ def write_joined(client: Client, run_id: str, inputs: Inputs, table: Table, outp
                 names["error"]: _error(line.get("error"), is_text=is_text),
             }
 
-    write_table(output, [*table.columns, *names.values()], rows())
+    write_table(output, [*table.columns, *names.values()], rows(), table.types)
     words.say(f"Table: {output}")
 
 

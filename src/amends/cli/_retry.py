@@ -17,7 +17,7 @@ from ._options import Common
 from ._results import slug_of, write_results
 from ._run import TERMINAL, follow, report
 from ._sources import Source
-from ._tables import output_format
+from ._tables import check_output
 from ._uploads import upload
 
 
@@ -36,7 +36,7 @@ class WantedRetry:
 def retry(wanted: WantedRetry, common: Common) -> int:
     """Retry, wait, and write the merged results; a retry that is under way already is followed instead."""
     if wanted.output is not None:
-        output_format(wanted.output)
+        check_output(wanted.output)
     with connect(common, is_run=True) as connection:
         batch = _start(connection, wanted, common)
         batch = follow(connection, batch, common.words)

@@ -20,7 +20,7 @@ from ._models import check_installed
 from ._options import Common
 from ._results import write_joined, write_results
 from ._sources import Source, fingerprint
-from ._tables import output_format
+from ._tables import check_output
 from ._uploads import as_items, upload
 
 TERMINAL = frozenset({"completed", "failed", "cancelled", "expired"})
@@ -66,7 +66,7 @@ def run(wanted: Wanted, common: Common) -> int:
 
 def _check(wanted: Wanted) -> None:
     if wanted.output is not None:
-        output_format(wanted.output)
+        check_output(wanted.output)
     if wanted.join and wanted.output is None:
         raise BadUsage("--join writes a table: name it with -o table.csv, .parquet or .jsonl")
     if wanted.limit is not None and wanted.limit < 1:

@@ -15,6 +15,7 @@ from ._inputs import Inputs, read_inputs
 from ._options import Common
 from ._results import Status, write_joined, write_results
 from ._run import counts_of
+from ._tables import check_output
 
 
 def list_runs(common: Common, *, limit: int, status: str | None) -> None:
@@ -42,6 +43,8 @@ def results(
     common: Common, run_id: str, *, output: Path | None, join: bool, is_partial: bool, status: Status | None
 ) -> None:
     """The merged result lines of a run and its retries; ``join``: into the manifest that the run was made from."""
+    if output is not None:
+        check_output(output)
     with connect(common) as connection:
         if not join:
             write_results(connection.client, run_id, output, common.words, is_partial=is_partial, status=status)

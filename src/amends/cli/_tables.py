@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import errno
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, Literal
 
@@ -24,10 +27,14 @@ _FORMATS: Mapping[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv":
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """columns: in the order of the file (JSON Lines: of first appearance). rows: missing cells are absent."""
+    """columns: in the order of the file (JSON Lines: of first appearance). rows: missing cells are absent.
+
+    types: of Parquet columns, so that they are written back as they were.
+    """
 
     columns: tuple[str, ...]
     rows: Sequence[Mapping[str, Any]]
+    types: Mapping[str, Any] = field(default_factory=dict)
 
 
 def format_of(path: Path) -> Format | None:
@@ -41,6 +48,19 @@ def output_format(path: Path) -> Format:
     if found is None:
         raise BadUsage(f"{path}: results are written as .jsonl, .csv or .parquet")
     return found
+
+
+def check_output(path: Path) -> None:
+    """Refuse, before any work is done, a place to which results could not be written."""
+    output_format(path)
+    place = next(parent for parent in path.absolute().parents if parent.exists())
+    with as_local_failure(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def read_table(path: Path) -> Table:
@@ -123,7 +143,7 @@ def _read_parquet(path: Path) -> Table:
     except (pyarrow.ArrowException, ValueError) as error:
         raise BadUsage(f"{path}: {str(error).splitlines()[0]}") from error
     rows = [{key: cell for key, cell in row.items() if cell is not None} for row in table.to_pylist()]
-    return Table(tuple(table.column_names), rows)
+    return Table(tuple(table.column_names), rows, {entry.name: entry.type for entry in table.schema})
 
 
 @contextmanager
@@ -149,13 +169,21 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             partial.unlink(missing_ok=True)
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table in the format of the name. CSV and Parquet hold nested values as JSON text."""
+def write_table(
+    path: Path,
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Any]],
+    types: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a table in the format of the name.
+
+    CSV holds nested values as JSON text, and so does Parquet in columns that are not among ``types``, those of a Parquet table.
+    """
     kind = output_format(path)
     with replacing(path) as stream:
         if kind == "jsonl":
             for row in rows:
-                line = {name: row[name] for name in columns if name in row}
+                line = {name: _as_json(row[name]) for name in columns if name in row}
                 stream.write(json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=str).encode() + b"\n")
         elif kind == "csv":
             text = _CsvLines(stream)
@@ -163,7 +191,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
             writer.writerow(columns)
             writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
         else:
-            _write_parquet(stream, columns, rows)
+            _write_parquet(stream, columns, rows, types or {})
 
 
 class _CsvLines:
@@ -176,22 +204,39 @@ class _CsvLines:
         return self._stream.write(text.encode())
 
 
+def _as_json(value: Any) -> Any:
+    """What JSON has no word for: not a number, and infinity, are null; bytes are Base64. All else is text by ``str``."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, dict):
+        return {name: _as_json(entry) for name, entry in value.items()}
+    return [_as_json(entry) for entry in value] if isinstance(value, list) else value
+
+
 def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else value
+    if isinstance(value, dict | list | bool):
+        return json.dumps(_as_json(value), ensure_ascii=False, default=str)
+    return _as_json(value) if isinstance(value, bytes) else value
 
 
-def _write_parquet(stream: IO[bytes], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+def _write_parquet(
+    stream: IO[bytes], columns: Sequence[str], rows: Iterable[Mapping[str, Any]], types: Mapping[str, Any]
+) -> None:
     pyarrow, parquet = _arrow()
     held = list(rows)
     arrays = {}
     for name in columns:
         cells = [row.get(name) for row in held]
         try:
-            arrays[name] = pyarrow.array([_nested(cell) for cell in cells])
+            arrays[name] = pyarrow.array(cells, types[name]) if name in types else pyarrow.array(map(_nested, cells))
         except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):  # a column of several types
             arrays[name] = pyarrow.array([None if cell is None else str(_cell(cell)) for cell in cells])
+        if arrays[name].type == pyarrow.null() and name not in types:  # such as error where nothing failed
+            arrays[name] = arrays[name].cast(pyarrow.string())
     parquet.write_table(pyarrow.table(arrays), stream)
 
 
 def _nested(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+    return _cell(value) if isinstance(value, dict | list) else value

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from amends.cli._exits import BadUsage, LocalFailure
-from amends.cli._tables import output_format, read_table, write_table
+from amends.cli._tables import check_output, output_format, read_table, write_table
 
 ROWS = [{"a": "x", "n": 1, "o": {"k": [1]}}, {"a": 'ü, "q"\n', "n": None, "o": None}]
 
@@ -23,6 +23,36 @@ def test_table_reads_back(tmp_path: Path, suffix: str) -> None:
     assert [row["a"] for row in found.rows] == [row["a"] for row in ROWS]
     assert str(found.rows[0]["n"]) == "1"
     assert found.rows[0]["o"] in ({"k": [1]}, '{"k": [1]}')
+
+
+def test_parquet_columns_are_written_back_as_they_were(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    made = pyarrow.table(
+        {
+            "small": pyarrow.array([1, None], pyarrow.int32()),
+            "struct": [{"x": 1}, None],
+            "bytes": [b"\xff", None],
+            "nothing": pyarrow.array([None, None], pyarrow.string()),
+        }
+    )
+    parquet.write_table(made, tmp_path / "in.parquet")
+    table = read_table(tmp_path / "in.parquet")
+    rows = [{**row, "output": {"a": 1}} for row in table.rows]
+    write_table(tmp_path / "out.parquet", [*table.columns, "output", "error"], rows, table.types)
+    found = parquet.read_table(tmp_path / "out.parquet")
+    assert found.select(made.column_names).equals(made)
+    assert found["output"].to_pylist() == ['{"a": 1}', '{"a": 1}']
+    assert found["error"].type == pyarrow.string()
+
+
+def test_what_json_has_no_word_for_is_null_or_base64(tmp_path: Path) -> None:
+    row = {"a": float("nan"), "b": [float("inf"), {"c": b"\xff"}]}
+    write_table(tmp_path / "t.jsonl", ("a", "b"), [row])
+    assert (tmp_path / "t.jsonl").read_text() == '{"a":null,"b":[null,{"c":"/w=="}]}\n'
+    write_table(tmp_path / "t.csv", ("b",), [row, {"b": b"\xff"}])
+    assert [one["b"] for one in read_table(tmp_path / "t.csv").rows] == ['[null, {"c": "/w=="}]', "/w=="]
 
 
 def test_column_of_several_types_is_text_in_parquet(tmp_path: Path) -> None:
@@ -77,6 +107,15 @@ def test_unwritable_place_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LocalFailure, match=r"file/t\.csv"):
         write_table(tmp_path / "file" / "t.csv", ("a",), [])
+
+
+def test_place_that_cannot_be_written_to_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.csv").mkdir()
+    check_output(tmp_path / "new" / "folders" / "t.csv")
+    for path in (tmp_path / "file" / "t.csv", tmp_path / "folder.csv"):
+        with pytest.raises(LocalFailure, match=path.name):
+            check_output(path)
 
 
 def test_unknown_ending_is_refused() -> None:
