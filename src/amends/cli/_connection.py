@@ -110,6 +110,8 @@ def server_extra() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
+        if (error.name or "").partition(".")[0] == "amends":
+            raise  # a fault of ours, not a missing package
         raise LocalFailure(
             f"{error.name} is not installed: pip install 'amends[server,models]' works here, or name a server with --server"
         ) from error
