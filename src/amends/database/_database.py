@@ -10,6 +10,7 @@ another thread is busy. So bulk work must be few steps, not many: see ``Transact
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 import time
@@ -33,6 +34,7 @@ _GROUP_SECONDS = 0.02
 _CHECKPOINT_PAGES = 4_000
 _TRUNCATE_PAGES = 50_000
 _ROWS_PER_STATEMENT = 256
+_NO_MORE_ROOM = frozenset({errno.EDQUOT, errno.EFBIG})
 
 
 class Transaction:
@@ -184,24 +186,32 @@ class Database:
 
     def _transact(self, request: Request) -> bool:
         """Run the request and those that wait behind it in one transaction. False: the end of the queue was met."""
+        taken = [request[1]]
         done: list[tuple[Future[Any], Any]] = []
         going_on = True
         try:
             self._connection.execute("begin immediate")
-            going_on = self._gather(request, done)
+            going_on = self._gather(request, taken, done)
             self._connection.execute("commit")
         except BaseException as error:
-            if self._connection.in_transaction:
-                self._connection.execute("rollback")
-            failure = _translated(error)
-            for future in [f for f, _ in done] or [request[1]]:
-                future.set_exception(failure)
+            failure = self._translated(error)
+            self._roll_back()
+            for future in taken:  # whoever is not told would wait for ever
+                if not future.done():
+                    future.set_exception(failure)
             return going_on
         for future, result in done:
             future.set_result(result)
         return going_on
 
-    def _gather(self, request: Request, done: list[tuple[Future[Any], Any]]) -> bool:
+    def _roll_back(self) -> None:
+        """Undo what SQLite has not undone by itself; where it cannot even do that, the next ``begin`` says so."""
+        with suppress(apsw.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("rollback")
+
+    def _gather(self, request: Request, taken: list[Future[Any]], done: list[tuple[Future[Any], Any]]) -> bool:
+        """Perform requests until the group is long enough. taken: the futures of all of them; done: those that went well."""
         started = time.monotonic()
         following: Request | None = request
         while following is not None:
@@ -212,6 +222,8 @@ class Database:
                 following = self._requests.get_nowait()
             except queue.Empty:
                 return True
+            if following is not None:
+                taken.append(following[1])
         return False
 
     def _perform(
@@ -226,14 +238,27 @@ class Database:
         except BaseException as error:
             if not self._connection.in_transaction:
                 # SQLite rolled the whole transaction back (disk full, I/O error): nobody's work is kept.
-                done.append((future, None))
                 raise
+            failure = self._translated(error)
             self._connection.execute("rollback to request")
             self._connection.execute("release request")
-            future.set_exception(_translated(error))
+            future.set_exception(failure)
             return
         self._connection.execute("release request")
         done.append((future, result))
+
+    def _translated(self, error: BaseException) -> BaseException:
+        """A full disk is a problem that the caller can be told, as is one that fails; everything else stays as it is."""
+        if isinstance(error, apsw.FullError) or self._is_quota_used_up(error):
+            detail = "The disk that holds the database is full."
+            return _chained(ProblemError(problem("insufficient_storage", detail)), error)
+        if isinstance(error, apsw.IOError):
+            return _chained(ProblemError(problem("service_unavailable")), error)
+        return error
+
+    def _is_quota_used_up(self, error: BaseException) -> bool:
+        """SQLite calls only ENOSPC a full disk; a quota or a bound on a file's size is one to us, too."""
+        return isinstance(error, apsw.IOError) and self._connection.system_errno in _NO_MORE_ROOM
 
     def _note_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self._wal_pages = pages
@@ -266,17 +291,6 @@ def _connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
         connection.pragma("wal_autocheckpoint", 0)
         connection.pragma("cache_size", -16_000)
     return connection
-
-
-def _translated(error: BaseException) -> BaseException:
-    """A full disk is a problem that the caller can be told; everything else stays as it is."""
-    if isinstance(error, apsw.FullError):
-        return _chained(
-            ProblemError(problem("insufficient_storage", "The disk that holds the database is full.")), error
-        )
-    if isinstance(error, apsw.IOError):
-        return _chained(ProblemError(problem("service_unavailable")), error)
-    return error
 
 
 def _chained(error: ProblemError, cause: BaseException) -> ProblemError:

@@ -75,6 +75,31 @@ def test_requests_that_wait_together_share_a_commit(database: Database) -> None:
     assert len(names(database)) >= 51
 
 
+def test_whoever_shares_a_transaction_that_fails_as_a_whole_is_told(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amends.database._database._GROUP_SECONDS", 10.0)
+    started, go_on = threading.Event(), threading.Event()
+
+    def first(tx: Transaction) -> None:
+        note(tx, "first")
+        started.set()
+        assert go_on.wait(10)
+
+    def breaks_its_savepoint(tx: Transaction) -> None:
+        tx.execute("release request")
+
+    futures = [database.submit(first)]
+    assert started.wait(10)
+    futures += [database.submit(breaks_its_savepoint), database.submit(lambda tx: note(tx, "third"))]
+    go_on.set()
+    for future in futures[:2]:
+        with pytest.raises(apsw.SQLError, match="savepoint"):
+            future.result(10)
+    futures[2].result(10)
+    assert names(database) & {"first", "third"} == {"third"}
+
+
 def test_a_full_disk_is_a_typed_problem_and_keeps_nothing_of_the_request(database: Database) -> None:
     pages = database.write(lambda tx: tx.value("pragma page_count"))
     database.write(lambda tx: tx.value(f"pragma max_page_count = {pages + 2}"))
