@@ -79,6 +79,7 @@ def test_complete_stream_carries_its_digest(client: httpx2.Client, batch: str) -
     assert (manifest.request_counts.succeeded, manifest.request_counts.errored) == (3, 2)
     known = client.get(f"{PATH}/{batch}/results", headers={"If-None-Match": f'"x", W/"{digest.hexdigest()}"'})
     assert (known.status_code, known.content) == (304, b"")
+    assert known.headers["vary"] == "Accept"
 
 
 @pytest.mark.parametrize("query", [{"status": "errored"}, {"after": "a"}, {"order": "completion"}, {"lineage": True}])
@@ -273,6 +274,28 @@ def test_purged_results_are_gone_and_the_batch_remains(server: RunningServer, cl
     assert client.get(f"{PATH}/{run_id}/manifest").json()["lines"] == 5
     assert client.get(f"{PATH}/{run_id}/items/a").json()["outcome"] is None
     assert run_of(server, run_id).lines_deleted_at is not None
+
+
+@pytest.mark.parametrize("purged", ["root", "retry"])
+def test_merged_stream_that_would_lack_lines_is_gone(server: RunningServer, client: httpx2.Client, purged: str) -> None:
+    runs = {"root": ended(server, client, NAMES, FAILING)}
+    runs["retry"] = client.post(f"{PATH}/{runs['root']}/retry", json={"custom_ids": ["b"]}).json()["id"]
+    work(server, runs["retry"])
+    finish(server, runs["retry"])
+    assert client.post(f"{PATH}/{runs.pop(purged)}/purge").status_code == 200
+    (other,) = runs.values()
+    assert_problem(client.get(f"{PATH}/{other}/results?lineage=true"), "results_gone")
+    assert read(client, other)
+
+
+def test_stream_whose_lines_are_deleted_meanwhile_breaks_off(server: RunningServer, client: httpx2.Client) -> None:
+    names = [f"{index:06}" for index in range(60_000)]
+    run_id = ended(server, client, names)
+    with server.client() as other, client.stream("GET", f"{PATH}/{run_id}/results") as answer:
+        assert answer.status_code == 200
+        assert other.post(f"{PATH}/{run_id}/purge").status_code == 200
+        with pytest.raises(httpx2.RemoteProtocolError):
+            answer.read()
 
 
 def test_conservation_can_be_asked_for(client: httpx2.Client, running: str) -> None:

@@ -53,24 +53,33 @@ async def results(request: Request, run: Run, wanted: Wanted) -> Response:
     chosen = result_format(request.headers.get("accept"))
     _check_readable(run, wanted)
     hub = services(request)
+    await in_thread(_check_lines, hub, run, wanted)
     lines = Lines(hub, run, wanted, await _start(hub, run, wanted))
-    headers = await _digests(hub, run) if chosen == "ndjson" and wanted.is_plain and run.is_terminal else {}
-    if headers and _is_known(request, headers["ETag"]):
+    headers = {"Vary": "Accept"}
+    if chosen == "ndjson" and wanted.is_plain and run.is_terminal:
+        headers |= await _digests(hub, run)
+    if "ETag" in headers and _is_known(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     first = await lines.next()  # whatever is wrong shows here, while a problem can still be the answer
     media_type, body = _body(chosen, run, lines, first)
-    return StreamingResponse(body, headers={**headers, "Vary": "Accept"}, media_type=media_type)
+    return StreamingResponse(body, headers=headers, media_type=media_type)
 
 
 def _check_readable(run: Run, wanted: Wanted) -> None:
     if wanted.lineage and wanted.order == "completion":
         _refuse("lineage", "lineage has no order of completion")
-    if run.lines_deleted_at is not None:
-        raise ProblemError(results_gone(run.id))
     is_part = run.paused_reason == "limit"
     if not (run.is_terminal or wanted.partial or wanted.order == "completion" or is_part):
         detail = f"The batch is {run.state}: results can be read when it has ended, or now with partial=true"
         raise ProblemError(invalid_state(detail, batch_prediction_id=run.id, state=run.state))
+
+
+def _check_lines(hub: Services, run: Run, wanted: Wanted) -> None:
+    """Refuse what would lack lines that were deleted: a merged stream without those of one run would show older outcomes."""
+    ledger = hub.ledger
+    shown = [ledger.get(run.root_id), *ledger.children(run.root_id)] if wanted.lineage else [ledger.get(run.id)]
+    if any(each is None or each.lines_deleted_at is not None for each in shown):
+        raise ProblemError(results_gone(run.id))
 
 
 def _refuse(parameter: str, message: str) -> None:
@@ -121,6 +130,8 @@ class Lines:
         """The next whole lines; empty at the end. Blob lines are still to be filled in."""
         chunk = await in_thread(self._read)
         if chunk.last is None:
+            # Deleted meanwhile, the lines that are missing must not look like the end.
+            await in_thread(_check_lines, self._hub, self._run, self._wanted)
             return b""
         self._after = chunk.last
         return chunk.lines
