@@ -217,6 +217,21 @@ def test_bad_retries_are_refused_and_leave_nothing(
     assert server.ledger.abandon_receiving() == 0
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"custom_ids": ["\\ud800"]}',
+        b'{"types": ["\\udfff"]}',
+        b'{"prompt": "\\ud800"}',
+        b'{"replace": [{"custom_id": "b", "input": {"\\ud800": 1}}]}',
+        b'{"replace": [{"custom_id": "b", "input": NaN}]}',
+    ],
+)
+def test_retry_with_what_is_no_json_is_malformed(client: httpx2.Client, batch: str, body: bytes) -> None:
+    answer = client.post(f"{PATH}/{batch}/retry", content=body, headers={"content-type": "application/json"})
+    assert_problem(answer, "malformed_request")
+
+
 def test_retrying_what_an_unfinished_child_holds_is_refused(
     server: RunningServer, client: httpx2.Client, batch: str
 ) -> None:

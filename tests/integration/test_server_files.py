@@ -318,6 +318,7 @@ def test_name_purpose_and_expiry_can_be_changed_and_nothing_else(client: httpx2.
     assert client.get(path).json() == {**file, "filename": "b.txt"}
     assert_problem(client.patch(path, json={"sha256": "0" * 64}), "validation_failed")
     assert_problem(client.patch(path, json={"filename": ""}), "validation_failed")
+    assert_problem(client.patch(path, json={"expires_after": True}), "validation_failed")
 
 
 def test_files_expire_by_themselves_and_their_bytes_go(tmp_path: Path) -> None:

@@ -85,6 +85,28 @@ def test_a_body_that_cannot_be_taken_is_refused(client: httpx2.Client, body: byt
     assert_problem(client.post(NEW_KEY, content=body, headers={"content-type": "application/json"}), slug)
 
 
+@pytest.mark.parametrize("body", [b'{"\\ud800": 1}', b'{"role": "\\ud800"}', b'{"role": NaN}'])
+def test_what_utf8_or_json_cannot_say_is_quoted_without_harm(client: httpx2.Client, body: bytes) -> None:
+    headers = {"content-type": "application/json", "accept": "application/json; dialect=detail"}
+    answer = client.post(NEW_KEY, content=body, headers=headers)
+    assert answer.status_code == 422
+    assert json.loads(answer.text, parse_constant=pytest.fail)["error_code"] == "VALIDATION_ERROR"
+
+
+@pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain", "application/x-ndjson", ""])
+def test_a_json_body_of_another_type_is_said_to_be_so(client: httpx2.Client, media_type: str) -> None:
+    answer = client.post(NEW_KEY, content=b'{"role": "viewer"}', headers={"content-type": media_type})
+    assert_problem(answer, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", NEW_KEY), ("POST", "/v1/batch-predictions"), ("POST", "/v1/files")]
+)
+def test_a_compressed_body_is_refused(client: httpx2.Client, method: str, path: str) -> None:
+    answer = client.request(method, path, json={"role": "viewer"}, headers={"content-encoding": "gzip"})
+    assert_problem(answer, "unsupported_media_type")
+
+
 def test_every_fault_is_named_at_once_with_pointer_and_word(client: httpx2.Client) -> None:
     body = assert_problem(client.post(NEW_KEY, json={"role": "king", "name": "", "extra": 1}), "validation_failed")
     assert {(row["pointer"], row["type"]) for row in body["errors"]} == {

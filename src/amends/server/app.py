@@ -87,6 +87,11 @@ def _pass_on(routes: Sequence[APIRoute]) -> Callable[[Request, Any], Coroutine[A
             # The framework names the methods of the first matching route only.
             matching = [route.methods or set() for route in routes if route.path_regex.match(request.url.path)]
             raise ProblemError(problem("method_not_allowed", allow=sorted(set().union(*matching)))) from error
+        if isinstance(error, RequestValidationError) and isinstance(error.body, bytes) and error.body:
+            # Bytes are what the framework did not take for JSON. That they are no object is not what is wrong with them.
+            kind = request.headers.get("content-type") or "of no type"
+            what = problem("unsupported_media_type", f"A body is application/json here, and this one is {kind}")
+            raise ProblemError(what) from error
         raise error
 
     return handle

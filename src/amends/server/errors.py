@@ -116,7 +116,7 @@ def _field_error(fault: Mapping[str, Any]) -> FieldError:
 def _shown(value: Any) -> Any:
     """A value small enough to be sent back; None for anything large or not JSON."""
     try:
-        return value if len(json.dumps(value)) <= 1_000 else None
+        return value if len(json.dumps(value, allow_nan=False)) <= 1_000 else None
     except (TypeError, ValueError):
         return None
 
@@ -148,7 +148,8 @@ def problem_response(what: Problem, scope: Scope, public_url: str) -> Response:
     if whole.status == 413:
         # The rest of the body is still under way: this connection cannot carry another request.
         extra["Connection"] = "close"
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    # What was sent is quoted, and JSON can name half a surrogate pair, which UTF-8 cannot: it leaves as it came, escaped.
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
     return Response(content, whole.status, extra, media_type)
 
 

@@ -74,7 +74,7 @@ class Upload(BaseModel):
 class Change(BaseModel):
     """What can be changed of a file. ``expires_after: null`` lets it stay."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)  # true is not one second
 
     filename: Filename | None = None
     purpose: Purpose | None = None

@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 from fastapi import Request
 from starlette.responses import Response
 
@@ -170,12 +171,18 @@ def digest_of(content: Any) -> bytes:
 
 
 async def body_digest(request: Request) -> bytes:
-    """The digest of a small JSON body, or of none."""
+    """The digest of a JSON body, or of none.
+
+    ProblemError malformed_request for what the framework's parser takes and is no JSON: ``NaN``, half a surrogate pair.
+    """
     body = await request.body()
+    if not body:
+        return digest_of(None)
     try:
-        return digest_of(json.loads(body) if body else None)
-    except ValueError:
-        return hashlib.sha256(body).digest()  # the route refuses it anyway
+        msgspec.json.decode(body)
+        return digest_of(json.loads(body))
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ProblemError(problem("malformed_request", f"The body is not JSON: {error}")) from error
 
 
 def _key_of(request: Request) -> str | None:

@@ -20,6 +20,7 @@ _SQUARED: Final = bytes.maketrans(b"{}", b"[]")
 _INLINE_BYTES: Final = 64 << 10
 _PIECE_BYTES: Final = 256 << 10
 _BUSY_SECONDS: Final = 1.0
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _STREAMED: Final = ("multipart/", "application/x-ndjson", "application/jsonl", "application/octet-stream")
 
 
@@ -46,6 +47,7 @@ class Limits:
             await self.app(scope, receive, send)
             return
         self._check_headers(scope)
+        _check_coding(scope)
         if _header(scope, b"content-type").lower().startswith(_STREAMED):
             await self.app(scope, receive, send)
             return
@@ -101,6 +103,15 @@ class Limits:
             raise ProblemError(
                 problem("malformed_request", f"The body is nested deeper than {self.limits.nesting} levels.")
             )
+
+
+def _check_coding(scope: Scope) -> None:
+    """Refuse a compressed body: taken as it stands it would be garbage, and taken apart it could be a bomb."""
+    coding = _header(scope, b"content-encoding").strip().lower()
+    if scope["method"] in _WITH_BODY and coding not in ("", "identity"):
+        raise ProblemError(
+            problem("unsupported_media_type", f"A body is taken as it is, without Content-Encoding, not as {coding}")
+        )
 
 
 def too_large(limit: int, what: str) -> ProblemError:

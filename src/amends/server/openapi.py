@@ -108,9 +108,7 @@ def _usual(path: str, method: str, operation: Mapping[str, Any]) -> Iterable[str
     if "{" in path:
         yield "resource_not_found"
     if method in _MUTATING:
-        yield from ("conflict", "insufficient_storage")
-    if "requestBody" in operation:
-        yield "unsupported_media_type"
+        yield from ("conflict", "insufficient_storage", "unsupported_media_type")
 
 
 def _merge(responses: dict[str, Any], status: str, answer: Mapping[str, Any]) -> None:

@@ -75,7 +75,8 @@ class Retrial:
         self._check()
         first = await self._page(-1)
         if not first and not (self._body.custom_ids or self._replacements):
-            raise ProblemError(self._wrong_state("Nothing is left to retry: no item of it failed"))
+            which = "of these types " if self._types is not None else ""
+            raise ProblemError(self._wrong_state(f"Nothing is left to retry: no item {which}stands as failed"))
         receiving = Receiving(self._hub, self._child(), guard, body_of)
         try:
             await receiving.open()

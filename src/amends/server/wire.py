@@ -391,4 +391,6 @@ def field_error(error: Mapping[str, Any], place: tuple[str | int, ...], custom_i
         step for step in error["loc"] if step != "[key]"
     )  # Pydantic's mark of a fault in a key, which is named before
     code = (error.get("ctx") or {}).get("code")
-    return FieldError.at((*place, *path), str(error["msg"]), str(error["type"]), code=code, custom_id=custom_id)
+    # Pydantic's own sentence for this one names a class of ours.
+    message = "Input should be an object" if error["type"] == "model_type" else str(error["msg"])
+    return FieldError.at((*place, *path), message, str(error["type"]), code=code, custom_id=custom_id)
