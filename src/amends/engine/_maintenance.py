@@ -22,8 +22,8 @@ log = logging.getLogger("amends.engine")
 _RETENTION_SECONDS: Final = 60.0
 _REST_SECONDS: Final = 5.0
 """A run that could not be moved is tried again after so long."""
-_CLEAN_ITEMS: Final = 5_000
-_SWEEP_ITEMS: Final = 5_000
+_CLEAN_ITEMS: Final = 3_000
+_SWEEP_ITEMS: Final = 3_000
 _ON_TIME: Final = 0.5
 """A look for expired leases that comes later than its time by over half a time to live is left to the next: this process,
 or the whole machine, stood still, and the workers' renewals may be waiting to be read."""

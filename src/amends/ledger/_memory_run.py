@@ -212,8 +212,8 @@ class RunRecord:
     # Moving items
 
     def take_due(self, now: float, max_items: int, max_bytes: int) -> dict[int, int]:
-        """Take due deferred items, lowest seq first; their attempts by seq. Empty: none is due."""
-        due = sorted(seq for seq, waiting in self.deferred.items() if waiting.due_at <= now)
+        """Take the deferred items that are due longest; their attempts by seq. Empty: none is due."""
+        due = [seq for _, seq in sorted((w.due_at, seq) for seq, w in self.deferred.items() if w.due_at <= now)]
         return {seq: self.deferred.pop(seq).attempts for seq in self._fitting(due, max_items, max_bytes)}
 
     def take_head(self, max_items: int, max_bytes: int) -> Span:

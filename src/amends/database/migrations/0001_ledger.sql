@@ -85,6 +85,9 @@ create table pending (
   primary key (run_no, lo)
 ) strict, without rowid;
 
+-- A sample leaves thousands of held spans between those that may be claimed.
+create index pending_open on pending (run_no, lo) where held = 0;
+
 -- lo and hi are null for a lease on deferred items, which name it themselves. remaining: items not yet reported.
 create table lease (
   id text primary key,

@@ -9,6 +9,7 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 from amends.database import Transaction, load_queries
 from amends.ledger._types import DuplicateCustomIds, NewItem, NewRun, RunNotFound
@@ -18,6 +19,14 @@ from amends.ledger.sqlite._runs import RUNS, note_references
 CREATING = load_queries("amends.ledger.sqlite", "creating.sql")
 
 SLICE = 10_000
+
+
+class Span(NamedTuple):
+    """Items lo … hi. is_held: whether they wait until the run is extended."""
+
+    lo: int
+    hi: int
+    is_held: bool
 
 
 def open_run(tx: Transaction, run: NewRun) -> None:
@@ -94,8 +103,8 @@ def duplicates(tx: Transaction, run_no: int) -> DuplicateCustomIds:
     return DuplicateCustomIds([(row[0], row[1]) for row in rows], rows[0][2] if rows else 0)
 
 
-def lay_out(tx: Transaction, run_no: int, total: int) -> int:
-    """Write the run's spans; the number of items that are held back."""
+def spans(tx: Transaction, run_no: int, total: int) -> list[Span]:
+    """The run's spans: those to run first and those that are held back."""
     row = tx.one(CREATING.part, (run_no,))
     assert row is not None
     limit_items, sample_n, sample_seed = row
@@ -105,13 +114,17 @@ def lay_out(tx: Transaction, run_no: int, total: int) -> int:
         ranges = contiguous(sorted(random.Random(sample_seed).sample(range(total), sample_n)))
     elif limit_items is not None and limit_items < total:
         ranges = [(0, limit_items - 1)] if limit_items else []
-    held = _held_ranges(ranges, total)
-    spans = [(lo, hi, 0) for lo, hi in ranges] + [(lo, hi, 1) for lo, hi in held]
-    tx.many(
-        CREATING.insert_pending,
-        [{"run_no": run_no, "lo": lo, "hi": hi, "lapses": 0, "held": is_held} for lo, hi, is_held in spans],
-    )
-    return sum(hi - lo + 1 for lo, hi in held)
+    open_spans = [Span(lo, hi, False) for lo, hi in ranges]
+    return sorted([*open_spans, *(Span(lo, hi, True) for lo, hi in _held_ranges(ranges, total))])
+
+
+def insert_spans(tx: Transaction, run_no: int, some: Sequence[Span]) -> None:
+    tx.insert_rows(CREATING.insert_pending, (run_no,), 3, list(chain.from_iterable(some)))
+
+
+def forget_spans(tx: Transaction, run_no: int) -> None:
+    """Drop what an earlier seal left that did not come to its end."""
+    tx.execute(RUNS.delete_pending, {"run_no": run_no, "limit": -1})
 
 
 def _held_ranges(ranges: list[tuple[int, int]], total: int) -> list[tuple[int, int]]:

@@ -29,6 +29,7 @@ LEASING = load_queries("amends.ledger.sqlite", "leasing.sql")
 
 _ALONE_AFTER_LAPSES = 3
 _FLAT_WIDTH = 7
+_ATTEMPTS_KEPT = 20
 
 
 class Held(NamedTuple):
@@ -100,20 +101,14 @@ def _fitting_end(tx: Transaction, run_no: int, lo: int, hi: int, max_bytes: int)
 
 
 def _claim_deferred(tx: Transaction, run_no: int, request: ClaimRequest, now_ms: int) -> Lease:
-    due = list(tx.execute(LEASING.due, {"run_no": run_no, "now_ms": now_ms, "limit": request.max_items}))
-    keys: list[int] = []
-    size = 0
-    for key, length in due:
-        size += length
-        if keys and size > request.max_bytes:
-            break
-        keys.append(key)
     lease_id = secrets.token_hex(16)
-    tx.execute(LEASING.lease_deferred, {"lease_id": lease_id, "keys": json.dumps(keys)})
+    bounds = {"now_ms": now_ms, "limit": request.max_items, "max_bytes": request.max_bytes}
+    tx.execute(LEASING.lease_due, {"lease_id": lease_id, "run_no": run_no, **bounds})
+    items = tx.changes
     packed = tx.value(LEASING.pack_deferred, {"lease_id": lease_id})
     head = tx.one(LEASING.lease_head, (run_no,))
     assert head is not None
-    members = {"id": lease_id, "run_no": run_no, "lo": None, "hi": None, "lapses": 0, "remaining": len(keys)}
+    members = {"id": lease_id, "run_no": run_no, "lo": None, "hi": None, "lapses": 0, "remaining": items}
     return _lease(tx, members, head, request, now_ms, packed)
 
 
@@ -160,8 +155,8 @@ def commit(tx: Transaction, report: Commit, now: float, now_ms: int) -> bool:
             drop_deferred(tx, lease.run_no, seqs)
     _defer(tx, lease.run_no, report, now_ms)
     _record_attempts(tx, lease.run_no, report)
-    for seq in report.deaths:
-        tx.execute(LEASING.add_death, {"key": key_of(lease.run_no, seq)})
+    if report.deaths:
+        tx.execute(LEASING.add_deaths, {"keys": _keys_text(lease.run_no, report.deaths)})
     reported = len(seqs) + len(deferred_seqs)
     if report.final or reported == lease.remaining:
         left = lease.remaining - reported
@@ -222,22 +217,27 @@ def write_outcomes(
 
 
 def drop_deferred(tx: Transaction, run_no: int, seqs: list[int]) -> None:
-    tx.execute(LEASING.drop_deferred, {"keys": json.dumps([key_of(run_no, seq) for seq in seqs])})
+    tx.execute(LEASING.drop_deferred, {"keys": _keys_text(run_no, seqs)})
 
 
 def _defer(tx: Transaction, run_no: int, report: Commit, now_ms: int) -> None:
-    for seq, attempts, delay_seconds in report.deferred:
-        due_ms = now_ms + int(delay_seconds * 1000)
-        tx.execute(
-            LEASING.defer, {"key": key_of(run_no, seq), "run_no": run_no, "due_ms": due_ms, "attempts": attempts}
-        )
+    flat = [
+        value
+        for seq, attempts, delay_seconds in report.deferred
+        for value in (seq, attempts, now_ms + int(delay_seconds * 1000))
+    ]
+    tx.insert_rows(LEASING.defer, (first_key(run_no), run_no), 3, flat)
 
 
 def _record_attempts(tx: Transaction, run_no: int, report: Commit) -> None:
-    for seq, number, at, body in report.attempts:
-        key = key_of(run_no, seq)
-        tx.execute(LEASING.insert_attempt, {"key": key, "number": number, "at": at, "problem": body.decode()})
-        tx.execute(LEASING.trim_attempts, {"key": key})
+    tx.insert_rows(LEASING.insert_attempts, (first_key(run_no),), 4, list(chain.from_iterable(report.attempts)))
+    for attempt in report.attempts:
+        if attempt.number > _ATTEMPTS_KEPT:  # tries are numbered from 1: before that there cannot be more
+            tx.execute(LEASING.trim_attempts, {"key": key_of(run_no, attempt.seq), "kept": _ATTEMPTS_KEPT})
+
+
+def _keys_text(run_no: int, seqs: Sequence[int]) -> str:
+    return json.dumps([key_of(run_no, seq) for seq in seqs])
 
 
 def give_back(tx: Transaction, lease_id: str, lease: Held, now_ms: int, *, lapses: int) -> None:

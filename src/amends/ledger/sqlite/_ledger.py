@@ -85,10 +85,13 @@ class SqliteLedger:
     def seal(self, run_id: str, *, validate: bool, also: Also | None = None) -> Run:
         run_no, total = self._read(lambda tx: _creating.receiving(tx, run_id))
         self._index_names(run_no, total)
+        spans = self._lay_out(run_no, total)
+        held = sum(span.hi - span.lo + 1 for span in spans if span.is_held)
 
         def work(tx: Transaction) -> Run:
             _creating.receiving(tx, run_id)
-            held = _creating.lay_out(tx, run_no, total)
+            if len(spans) <= _creating.SLICE:
+                _creating.insert_spans(tx, run_no, spans)
             state = "validating" if validate else "in_progress"
             tx.execute(CREATING.seal, {"run_no": run_no, "state": state, "held": held, "now": self._clock()})
             _together(tx, also)
@@ -365,6 +368,16 @@ class SqliteLedger:
             tx.execute(RUNS.set_paused, {"run_no": run.no, "reason": reason})
 
         self._database.write(work)
+
+    def _lay_out(self, run_no: int, total: int) -> list[_creating.Span]:
+        """The run's spans. Those of a large sample are written, in slices; a few can wait for the last transaction."""
+        spans = self._read(lambda tx: _creating.spans(tx, run_no, total))
+        if len(spans) > _creating.SLICE:
+            self._database.write(lambda tx: _creating.forget_spans(tx, run_no))
+            for start in range(0, len(spans), _creating.SLICE):
+                some = spans[start : start + _creating.SLICE]
+                self._database.write(lambda tx, some=some: _creating.insert_spans(tx, run_no, some))  # type: ignore[misc]
+        return spans
 
     def _index_names(self, run_no: int, total: int) -> None:
         """Fill in the index of custom_ids. A crash leaves the run receiving, which goes away with its index."""

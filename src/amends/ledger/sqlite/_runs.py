@@ -31,6 +31,18 @@ _COLUMNS = (
     "lines_deleted_at", "deleted",
 )  # fmt: skip
 _COUNTS = ("total", "succeeded", "errored", "canceled", "expired")
+_SLICED = {
+    "lines": (RUNS.delete_line_references,),
+    "run": (
+        RUNS.delete_names,
+        RUNS.delete_origins,
+        RUNS.delete_line_references,
+        RUNS.delete_payload_references,
+        RUNS.delete_pending,
+        RUNS.delete_completion,
+    ),
+}
+"""What goes, a slice at a time, once the rows of the items are gone; any of it may have as many rows as the run has items."""
 _INNER = ("limit_items", "sample_n", "sample_seed", "deleted")
 
 
@@ -174,20 +186,13 @@ def _clean_slice(tx: Transaction, what: str, keys: dict[str, int]) -> int:
 
 
 def _clean_rest(tx: Transaction, run_no: int, what: str, limit: int) -> int:
+    for statement in _SLICED[what]:
+        tx.execute(statement, {"run_no": run_no, "limit": limit})
+        if tx.changes:
+            return tx.changes
     if what == "run":
-        for statement in (RUNS.delete_names, RUNS.delete_origins):
-            tx.execute(statement, {"run_no": run_no, "limit": limit})
-            if tx.changes:
-                return tx.changes
-        for statement in (
-            RUNS.delete_references,
-            RUNS.delete_pending,
-            RUNS.delete_completion,
-            RUNS.delete_manifest,
-            RUNS.delete_run,
-        ):
+        for statement in (RUNS.delete_manifest, RUNS.delete_run):
             tx.execute(statement, (run_no,))
-    tx.execute(RUNS.delete_line_references, (run_no,))
     tx.execute(RUNS.drop_garbage, (run_no,))
     return 1
 

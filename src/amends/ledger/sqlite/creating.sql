@@ -50,7 +50,8 @@ where custom_id = previous order by seq limit 1000;
 select limit_items, sample_n, sample_seed from run where no = ?;
 
 -- name: insert_pending
-insert into pending (run_no, lo, hi, lapses, held) values (:run_no, :lo, :hi, :lapses, :held);
+-- Rows of (lo, hi, held).
+insert into pending (run_no, lo, hi, held) select ?1, column1, column2, column3 from
 
 -- name: seal
 update run set state = :state, held = :held, in_progress_at = iif(:state = 'in_progress', :now, null)

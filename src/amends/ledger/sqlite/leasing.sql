@@ -2,7 +2,7 @@
 -- Runs with something to lease: (no, workspace_id, priority, kind, id of the due deferral if any, lo and hi of the lowest span).
 select r.no, r.workspace_id, r.priority, r.kind,
   exists (select 1 from deferred d where d.run_no = r.no and d.lease_id is null and d.due_ms <= :now_ms),
-  (select p.lo from pending p where p.run_no = r.no and p.held = 0 order by p.lo limit 1)
+  (select p.lo from pending p indexed by pending_open where p.run_no = r.no and p.held = 0 order by p.lo limit 1)
 from run r
 where r.state = 'in_progress' and r.paused_reason is null and r.deleted = 0;
 
@@ -11,7 +11,8 @@ where r.state = 'in_progress' and r.paused_reason is null and r.deleted = 0;
 select p.lo, p.hi, p.lapses,
   exists (select 1 from suspect s where s.key between (p.run_no << 32) | p.lo and (p.run_no << 32) | p.hi),
   r.id, r.kind, r.mode, r.params, r.request_id, r.public_url, r.deadline
-from pending p join run r on r.no = p.run_no where p.run_no = :run_no and p.held = 0 order by p.lo limit 1;
+from pending p indexed by pending_open join run r on r.no = p.run_no
+where p.run_no = :run_no and p.held = 0 order by p.lo limit 1;
 
 -- name: shorten_span
 update pending set lo = :next where run_no = :run_no and lo = :lo;
@@ -54,13 +55,16 @@ select cast(group_concat(line, char(10)) as blob) from (
     || char(9) || i.payload as line
   from item i left join suspect s on s.key = i.key where i.key between :lo and :hi order by i.key);
 
--- name: due
--- Due deferred items of a run, lowest first: (key, bytes).
-select d.key, octet_length(i.payload) from deferred d join item i on i.key = d.key
-where d.run_no = :run_no and d.lease_id is null and d.due_ms <= :now_ms order by d.key limit :limit;
-
--- name: lease_deferred
-update deferred set lease_id = :lease_id where key in (select value from json_each(:keys));
+-- name: lease_due
+-- Lease the deferred items of a run that are due longest, at most :limit and, beyond the first, :max_bytes of them.
+-- In the order of the index: sorting all that is due would hold the writer for as long as there are many.
+update deferred set lease_id = :lease_id where key in (
+  select key from (
+    select key, row_number() over sooner as place, sum(bytes) over sooner as bytes from (
+      select d.key, d.due_ms, octet_length(i.payload) as bytes from deferred d join item i on i.key = d.key
+      where d.run_no = :run_no and d.lease_id is null and d.due_ms <= :now_ms order by d.due_ms, d.key limit :limit)
+    window sooner as (order by due_ms, key))
+  where place = 1 or bytes <= :max_bytes);
 
 -- name: pack_deferred
 select cast(group_concat(line, char(10)) as blob) from (
@@ -101,8 +105,8 @@ select key & 4294967295 from deferred where key between :lo and :hi order by key
 select key & 4294967295 from deferred where lease_id = ? order by key;
 
 -- name: defer
-insert into deferred (key, run_no, due_ms, attempts, lease_id) values (:key, :run_no, :due_ms, :attempts, null)
-on conflict (key) do update set due_ms = excluded.due_ms, attempts = excluded.attempts, lease_id = null;
+-- Rows of (seq, attempts, due_ms); ?1 the run's first key, ?2 the run.
+insert or replace into deferred (key, run_no, attempts, due_ms) select ?1 + column1, ?2, column2, column3 from
 
 -- name: drop_deferred
 delete from deferred where key in (select value from json_each(:keys));
@@ -116,17 +120,18 @@ select json_group_array(seq) from (
   select key & 4294967295 as seq from outcome where key between :lo and :hi
   union select key & 4294967295 from deferred where key between :lo and :hi order by seq);
 
--- name: insert_attempt
-insert into attempt (key, number, at, problem) values (:key, :number, :at, :problem)
-on conflict (key, number) do update set at = excluded.at, problem = excluded.problem;
+-- name: insert_attempts
+-- Rows in the field order of FailedAttempt; ?1 the run's first key.
+insert or replace into attempt (key, number, at, problem) select ?1 + column1, column2, column3, cast(column4 as text) from
 
 -- name: trim_attempts
--- Keep the newest 20.
+-- Keep the newest of an item.
 delete from attempt where key = :key and number <= (
-  select number from attempt where key = :key order by number desc limit 1 offset 20);
+  select number from attempt where key = :key order by number desc limit 1 offset :kept);
 
--- name: add_death
-insert into suspect (key, deaths) values (:key, 1) on conflict (key) do update set deaths = deaths + 1;
+-- name: add_deaths
+insert into suspect (key, deaths) select value, 1 from json_each(:keys) where true
+on conflict (key) do update set deaths = deaths + 1;
 
 -- name: leases_of_owner
 select id from lease where owner = ?;
@@ -142,7 +147,7 @@ select id from lease where expires_ms <= ? order by expires_ms;
 
 -- name: sweepable_spans
 -- Held spans too.
-select lo, hi from pending where run_no = :run_no order by lo limit 1000;
+select lo, hi from pending where run_no = :run_no order by lo limit 400;
 
 -- name: sweepable_deferred
 select key, attempts from deferred where run_no = :run_no and lease_id is null order by key limit :limit;
@@ -156,5 +161,8 @@ select group_concat(custom_id, char(10)) from (
   select custom_id from item where key in (select value from json_each(:keys)) order by key);
 
 -- name: pending_spans_with
--- The unleased span that holds a seq.
-select lo, hi, lapses, held from pending where run_no = :run_no and lo <= :seq and hi >= :seq;
+-- The unleased span that holds a seq. Spans do not overlap, so it is the last that begins at or before it: read from there,
+-- one row is looked at and not every span below.
+select lo, hi, lapses, held from (
+  select lo, hi, lapses, held from pending where run_no = :run_no and lo <= :seq order by lo desc limit 1)
+where hi >= :seq;

@@ -70,7 +70,8 @@ select line, ended_at from outcome where key = ?;
 select lease_id from deferred where key = ?;
 
 -- name: pending_with
-select 1 from pending where run_no = :run_no and lo <= :seq and hi >= :seq;
+-- Whether an unleased span holds a seq (see pending_spans_with).
+select hi >= :seq from pending where run_no = :run_no and lo <= :seq order by lo desc limit 1;
 
 -- name: attempts_of
 select key & 4294967295, number, at, problem from attempt where key = ? order by number;

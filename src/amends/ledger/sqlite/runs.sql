@@ -67,7 +67,7 @@ select m.body from manifest m join run r on r.no = m.run_no where r.id = ? and r
 
 -- name: nothing_left
 -- Whether no item of the run waits or runs; held ones do not count.
-select not exists (select 1 from pending where run_no = :run_no and held = 0)
+select not exists (select 1 from pending indexed by pending_open where run_no = :run_no and held = 0)
   and not exists (select 1 from lease where run_no = :run_no)
   and not exists (select 1 from deferred where run_no = :run_no);
 
@@ -133,16 +133,18 @@ delete from item_name where run_no = :run_no and custom_id in (select custom_id 
 delete from item_origin where run_no = :run_no and origin in (select origin from item_origin where run_no = :run_no limit :limit);
 
 -- name: delete_pending
-delete from pending where run_no = ?;
+delete from pending where run_no = :run_no and lo in (select lo from pending where run_no = :run_no limit :limit);
 
 -- name: delete_completion
-delete from completion where run_no = ?;
+delete from completion where run_no = :run_no and start in (select start from completion where run_no = :run_no limit :limit);
 
 -- name: delete_line_references
-delete from blob_reference where run_no = ? and what = 'line';
+delete from blob_reference where run_no = :run_no and what = 'line' and sha256 in (
+  select sha256 from blob_reference where run_no = :run_no and what = 'line' limit :limit);
 
--- name: delete_references
-delete from blob_reference where run_no = ?;
+-- name: delete_payload_references
+delete from blob_reference where run_no = :run_no and what = 'payload' and sha256 in (
+  select sha256 from blob_reference where run_no = :run_no and what = 'payload' limit :limit);
 
 -- name: insert_reference
 insert into blob_reference (sha256, run_no, what) values (:sha256, :run_no, :what) on conflict do nothing;
