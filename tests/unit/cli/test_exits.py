@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from amends.cli._connection import server_extra
 from amends.cli._exits import BadUsage, LocalFailure, code_of, line_of
 from amends.client._exceptions import error_from
 from amends.exceptions import ConfigurationError, NetworkError
@@ -34,3 +35,10 @@ def test_everything_a_server_refuses_with_is_4(slug: str) -> None:
 def test_line_is_one_line() -> None:
     assert line_of(LocalFailure("a\n  b")) == "a b"
     assert line_of(OSError(28, "No space left on device", "/x")) == "/x: No space left on device"
+
+
+def test_missing_package_names_the_extra_but_a_fault_of_ours_stays_one() -> None:
+    with pytest.raises(LocalFailure, match=r"apsw is not installed: pip install"), server_extra():
+        raise ModuleNotFoundError("No module named 'apsw'", name="apsw")
+    with pytest.raises(ImportError), server_extra():
+        raise ImportError("cannot import name 'x'", name="amends.server.owner")
