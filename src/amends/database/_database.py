@@ -33,6 +33,9 @@ Request = tuple[Callable[["Transaction"], Any], "Future[Any]"]
 _GROUP_SECONDS = 0.02
 _CHECKPOINT_PAGES = 4_000
 _TRUNCATE_PAGES = 50_000
+_BUSY_SECONDS = 5.0
+_TRUNCATE_SECONDS = 0.05
+"""How long the writer waits for readers, so that the log can start afresh."""
 _ROWS_PER_STATEMENT = 256
 _NO_MORE_ROOM = frozenset({errno.EDQUOT, errno.EFBIG})
 
@@ -107,6 +110,7 @@ class Database:
         self._lock = threading.Lock()
         self._closed = False
         self._wal_pages = 0
+        self._truncate_at = _TRUNCATE_PAGES
         connection.set_wal_hook(self._note_wal)
         self._thread = threading.Thread(target=self._run, name="amends-writer", daemon=True)
         self._thread.start()
@@ -268,12 +272,23 @@ class Database:
         """Move the log into the file now and then; start it afresh when readers let it grow long."""
         if self._wal_pages < _CHECKPOINT_PAGES:
             return
-        mode = apsw.SQLITE_CHECKPOINT_PASSIVE
-        if self._wal_pages > _TRUNCATE_PAGES:
-            mode = apsw.SQLITE_CHECKPOINT_TRUNCATE
-        self._wal_pages = 0
+        pages, self._wal_pages = self._wal_pages, 0
+        if pages > self._truncate_at:
+            self._truncate(pages)
+            return
         with suppress(apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError):
-            self._connection.wal_checkpoint(mode=mode)
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def _truncate(self, pages: int) -> None:
+        """Everybody waits for the writer, so it does not wait long for a reader, nor again before the log has grown."""
+        self._connection.set_busy_timeout(int(_TRUNCATE_SECONDS * 1000))
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._truncate_at = _TRUNCATE_PAGES
+        except (apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.IOError):
+            self._truncate_at = pages + _CHECKPOINT_PAGES
+        finally:
+            self._connection.set_busy_timeout(int(_BUSY_SECONDS * 1000))
 
 
 def _connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
@@ -281,7 +296,7 @@ def _connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=flags)
     # Plans must not depend on what is bound: otherwise every execution with new values is prepared anew (apsw's SQLite has STAT4).
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-    connection.set_busy_timeout(5_000 if not read_only else 10_000)
+    connection.set_busy_timeout(int((2 * _BUSY_SECONDS if read_only else _BUSY_SECONDS) * 1000))
     if read_only:
         connection.pragma("query_only", True)
         connection.pragma("cache_size", -4_000)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from concurrent.futures import Future
 from pathlib import Path
 
 import apsw
 import pytest
 
-from amends.database import Database, NewerDatabase, Transaction, load_queries, new_id, rfc3339
+from amends.database import Database, NewerDatabase, Transaction, _database, load_queries, new_id, rfc3339
 from amends.database._migrations import migrations
 from amends.problems import ProblemError
 
@@ -213,3 +214,16 @@ class _Anything(dict):
 
     def __missing__(self, name: str) -> int:
         return 1
+
+
+def test_a_reader_that_stays_does_not_hold_up_the_writer(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_database, "_CHECKPOINT_PAGES", 5)
+    monkeypatch.setattr(database, "_truncate_at", 10)
+    with database.read() as tx:
+        tx.value("select count(*) from meta")
+        started = time.monotonic()
+        for number in range(4):
+            database.write(lambda tx, name=f"long-{number}": note(tx, name, "x" * 100_000))
+        assert time.monotonic() - started < 4, "a checkpoint waits 5 s for a reader if it is let"
+    database.write(lambda tx: note(tx, "after", "x" * 100_000))
+    assert {"long-0", "long-3", "after"} <= names(database)
