@@ -18,11 +18,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from benchmarks._machine import ROOT, machine, own_versions, versions
 from benchmarks.engine import services
@@ -31,6 +34,7 @@ RESULTS = Path(__file__).with_name("results")
 PEERS = ROOT / ".venv-bench" / "bin" / "python"
 TEXT_BYTES = 140
 _LIMIT_SECONDS = 900
+_CALM = 0.1
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for number in range(options.rounds):
             for one in chosen:
                 items = options.peer_items if one.is_peer else options.items
+                busy = wait_for_calm(options.calm)
                 measured = measure(one, items, scratch=Path(scratch), workers=options.workers, lease=options.lease)
-                rounds[one.name].append(measured | {"load": round(os.getloadavg()[0], 2)})
+                rounds[one.name].append(measured | {"busy_before": busy})
                 _say(f"round {number + 1}: {one.name}: {rounds[one.name][-1]['items_a_second']:,.0f} items/s")
     result = {
         "question": __doc__.splitlines()[0],
@@ -90,12 +95,23 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--lease", type=int, help="at most so many items a lease")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--calm", type=float, default=0, help="wait so many seconds at most for others to let the machine be"
+    )
     parser.add_argument("--only", help="substrings of candidates' names, commas between")
     parser.add_argument("--scratch", type=Path, help="where data directories go; a real disk")
     parser.add_argument("--name", help="the result's file name; none is written for '-'")
     options = parser.parse_args(argv)
     options.items = options.items or (10_000 if options.lease else 100_000)
     return options
+
+
+def wait_for_calm(longest_seconds: float) -> float:
+    """Wait until other processes leave nine tenths of the processors alone; the fraction they took in the last second."""
+    until = time.monotonic() + longest_seconds
+    while (busy := psutil.cpu_percent(interval=1.0) / 100) > _CALM and time.monotonic() < until:
+        pass
+    return round(busy, 2)
 
 
 def _is_wanted(one: Candidate, options: argparse.Namespace) -> bool:

@@ -23,7 +23,7 @@ from amends.server.sources import LineSource
 from benchmarks.engine.candidates._shared import Stopwatch, Task, report, task_from
 
 PIECE_BYTES = 64 * 1024
-POLL_SECONDS = 0.005
+POLL_SECONDS = 0.01
 
 
 async def create(services: Services, body: AsyncIterator[bytes]) -> str:
