@@ -1,5 +1,5 @@
 """Bytes, kept by what they are: a blob's name is the SHA-256 of its content."""
 
-from amends.blobs._local import Blob, BlobNotFound, BlobWriter, LocalBlobs
+from amends.blobs._local import Blob, BlobNotFound, BlobWriter, LocalBlobs, StoredBlob
 
-__all__ = ["Blob", "BlobNotFound", "BlobWriter", "LocalBlobs"]
+__all__ = ["Blob", "BlobNotFound", "BlobWriter", "LocalBlobs", "StoredBlob"]

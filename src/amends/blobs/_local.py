@@ -7,12 +7,17 @@ under its hash finds all of it, whatever died in between::
         └─ rename ─►  ab/cdef…   (fsync of the folder: the name itself survives a power cut)
 
 Same bytes are stored once: two writers of the same content rename onto the same name, and either file is the right one.
+
+A sweep may judge a blob to be nobody's and then meet a writer that stores the same bytes again. So a blob's time is that of its
+last storing, whoever stores holds the folder's lock shared and the sweep holds it alone, and what was stored since it was judged
+stays (``delete_unchanged``). The locks are the system's (flock(2)): they hold between processes and go with them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -26,6 +31,7 @@ from uuid import uuid4
 from amends.problems import ProblemError, problem
 
 _NAME = re.compile(r"[0-9a-f]{64}")
+_FOLDER = re.compile(r"[0-9a-f]{2}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -39,6 +45,14 @@ class Blob:
 
     sha256: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """A blob as it lies on the disk. stored_ns: when its bytes were last stored, in nanoseconds since the epoch."""
+
+    sha256: str
+    stored_ns: int
 
 
 class BlobWriter:
@@ -83,6 +97,7 @@ class BlobWriter:
         """Make the blob durable and visible."""
         blob = Blob(self.sha256, self.size)
         with _storage_problems():
+            os.utime(self._file.fileno())  # it may have been long in writing, and is fresh nevertheless
             os.fsync(self._file.fileno())
             self._file.close()
             self._blobs._publish(self._path, blob.sha256)
@@ -151,6 +166,29 @@ class LocalBlobs:
             return False
         return True
 
+    def folders(self) -> list[str]:
+        """The names of the folders that blobs lie in, each the first two digits of their hashes; sorted."""
+        if not self.root.is_dir():
+            return []
+        return sorted(path.name for path in self.root.iterdir() if _FOLDER.fullmatch(path.name))
+
+    def stored(self, folder: str) -> Iterator[StoredBlob]:
+        """The blobs of one folder, in no order."""
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.root / folder) as entries:
+            for entry in entries:
+                if _NAME.fullmatch(folder + entry.name):
+                    with contextlib.suppress(FileNotFoundError):
+                        yield StoredBlob(folder + entry.name, entry.stat().st_mtime_ns)
+
+    def delete_unchanged(self, blob: StoredBlob) -> bool:
+        """Remove the blob unless it was stored again since; whether it was removed."""
+        path = self.path(blob.sha256)
+        with contextlib.suppress(FileNotFoundError), _locked(path.parent, fcntl.LOCK_EX):
+            if path.stat().st_mtime_ns == blob.stored_ns:
+                path.unlink()
+                return True
+        return False
+
     def clear_strays(self) -> int:
         """Remove what writers that died left behind; the number of files. For the owner at its start, when nobody writes."""
         strays = [path for path in (self.root / "tmp").glob("*") if path.is_file()]
@@ -162,10 +200,21 @@ class LocalBlobs:
         place = self.path(sha256)
         is_new = not place.parent.is_dir()
         place.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(temporary, place)
+        with _locked(place.parent, fcntl.LOCK_SH):
+            os.replace(temporary, place)
         _sync(place.parent)
         if is_new:
             _sync(self.root)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _sync(folder: Path) -> None:

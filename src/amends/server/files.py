@@ -225,8 +225,13 @@ async def _keep(
 
 
 def drop_unused(hub: Services, sha256: str) -> None:
-    """Delete the blob unless a file has it or is about to."""
-    hub.pins.unless_pinned(sha256, lambda: hub.store.files.is_used(sha256) or hub.blobs.delete(sha256))
+    """Delete the blob unless a file or a run has it or is about to."""
+
+    def drop() -> None:
+        if not (hub.store.files.is_used(sha256) or hub.ledger.references([sha256])):
+            hub.blobs.delete(sha256)
+
+    hub.pins.unless_pinned(sha256, drop)
 
 
 def _upload(form: Form) -> Upload:

@@ -1,4 +1,4 @@
-"""What has to be tidied now and then: expired files and idempotency keys. Runs and their lines are the engine's."""
+"""What has to be tidied now and then: expired files and idempotency keys, unused blobs. Runs and their lines are the engine's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import structlog
 
 from amends.server.files import sweep_expired
 from amends.server.services import Services
+from amends.server.sweep import BlobSweep
 
 log = structlog.get_logger("amends.server")
 
@@ -16,7 +17,14 @@ class Housekeeping:
     """A thread that tidies every ``every_seconds``, in small slices."""
 
     def __init__(self, services: Services, *, every_seconds: float = 30.0) -> None:
+        settings = services.settings
         self._services = services
+        self._sweep = BlobSweep(
+            services,
+            age_seconds=settings.retention.unused_blob_hours * 3_600,
+            # A report waits for the ledger for as long as a lease lasts, and so may the one before it.
+            settle_seconds=60.0 + 4 * settings.engine.ttl_seconds,
+        )
         self._every_seconds = every_seconds
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="amends-housekeeping", daemon=True)
@@ -29,13 +37,14 @@ class Housekeeping:
         self._thread.join()
 
     def tick(self) -> None:
-        """Tidy until nothing is left to."""
+        """Tidy until nothing is left to, and look for unused blobs in some of the folders."""
         services = self._services
         while not self._stopping.is_set() and sweep_expired(services):
             pass
         services.database.write(services.store.idempotency.expire_orphans)
         while not self._stopping.is_set() and services.database.write(services.store.idempotency.delete_expired):
             pass
+        self._sweep.step()
 
     def _run(self) -> None:
         while not self._stopping.wait(self._every_seconds):

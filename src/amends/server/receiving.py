@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any, Final
 
 import anyio
@@ -43,6 +44,7 @@ class Receiving:
         self._answer = Answer(guard, run.id, body_of, resource_id=run.id)
         self._rows: list[NewItem] = []
         self._bytes = 0
+        self._pins = ExitStack()
         self._writing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -58,10 +60,15 @@ class Receiving:
             if len(self._rows) >= SLICE_ITEMS or self._bytes >= SLICE_BYTES:
                 await self._flush()
             if len(row.payload) > MAX_INLINE_BYTES:
-                blob = await in_thread(self._services.blobs.put, row.payload)
-                row = row._replace(payload=b"@" + blob.sha256.encode())
+                row = await self._as_blob(row)
             self._rows.append(row)
             self._bytes += len(row.payload)
+
+    async def _as_blob(self, row: NewItem) -> NewItem:
+        """The row with its payload stored apart, and kept from the sweep until the ledger points to it."""
+        self._pins.enter_context(self._services.pins.pinned(row.input_hash.hex()))
+        blob = await in_thread(self._services.blobs.put, row.payload)
+        return row._replace(payload=b"@" + blob.sha256.encode())
 
     async def seal(self, *, validate: bool) -> Response:
         """Make the run visible and answer its creator. ProblemError for duplicate custom_ids."""
@@ -88,6 +95,7 @@ class Receiving:
         with anyio.CancelScope(shield=True):
             if self._writing is not None:
                 await asyncio.gather(self._writing, return_exceptions=True)
+            self._pins.close()
             await in_thread(self._services.ledger.abandon, self._run.id)
 
     async def _seal(self, validate: bool, also: Callable[[Any], None]) -> Run:
@@ -110,11 +118,12 @@ class Receiving:
             await writing
         if self._rows:
             rows, self._rows, self._bytes = self._rows, [], 0
-            self._writing = asyncio.create_task(self._append(rows))
+            self._writing = asyncio.create_task(self._append(rows, self._pins.pop_all()))
 
-    async def _append(self, rows: Sequence[NewItem]) -> None:
+    async def _append(self, rows: Sequence[NewItem], pins: ExitStack) -> None:
         try:
-            await in_thread(self._services.ledger.append, self._run.id, rows)
+            with pins:
+                await in_thread(self._services.ledger.append, self._run.id, rows)
         except RunNotFound as error:
             raise _abandoned() from error
 

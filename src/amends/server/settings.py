@@ -65,6 +65,7 @@ class RetentionSettings:
     result_days: float = _setting(30.0, "Result lines of a finished run.")
     run_days: float = _setting(90.0, "A finished run itself, counted from the newest of its lineage.")
     batch_file_days: float = _setting(30.0, "Files of purpose `batch`.")
+    unused_blob_hours: float = _setting(1.0, "Stored bytes that neither a file nor a run points to.")
     idempotency_hours: float = _setting(24.0, "Idempotency keys of what was not a creation.")
 
 

@@ -90,3 +90,8 @@ class Files:
         """Whether any file, of any workspace, has these bytes."""
         with self._database.read() as tx:
             return bool(tx.value(QUERIES.is_used, {"sha256": sha256}))
+
+    def used(self, digests: Iterable[str]) -> set[str]:
+        """Those of the hashes that any file, of any workspace, has as its bytes."""
+        with self._database.read() as tx:
+            return set(json.loads(tx.value(QUERIES.used_blobs, {"digests": json.dumps(list(digests))})))

@@ -33,3 +33,7 @@ select id, workspace_id, sha256 from file where expires_at <= :now order by expi
 
 -- name: is_used
 select exists (select 1 from file where sha256 = :sha256);
+
+-- name: used_blobs
+-- :digests is a JSON array; the answer is one JSON array of those that a file has.
+select json_group_array(value) from json_each(:digests) where exists (select 1 from file where sha256 = value);

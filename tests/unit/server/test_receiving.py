@@ -14,6 +14,7 @@ from amends.blobs import LocalBlobs
 from amends.ledger import Ledger, MemoryLedger, NewItem, RunNotFound
 from amends.problems import ProblemError
 from amends.server.idempotency import Guard
+from amends.server.pins import Pins
 from amends.server.receiving import SLICE_ITEMS, Receiving
 from amends.server.services import Services
 from amends.server.wire import batch_body
@@ -41,6 +42,7 @@ class FewServices:
     def __init__(self, ledger: Ledger, blobs: LocalBlobs) -> None:
         self.ledger = ledger
         self.blobs = blobs
+        self.pins = Pins()
         self.engine = None
 
 
