@@ -106,6 +106,11 @@ def test_limit_runs_a_part_and_the_same_command_without_it_the_rest(amends: Comm
     assert part.code == 0, part.err
     assert len(lines_of(tmp_path / "part.jsonl")) == 5
     assert "without --limit goes on" in part.err
+    more = amends("run", "m.jsonl", "--model", "local/echo", "--limit", "6", "-o", "part.jsonl")
+    assert (more.code, more.err.count("\n")) == (2, 1), (
+        "more than the part but not all cannot be had, and is not ignored"
+    )
+    assert "first 5 items" in more.err
     whole = amends("run", "m.jsonl", "--model", "local/echo", "-o", "whole.jsonl", "--json")
     assert whole.code == 0, whole.err
     assert len(lines_of(tmp_path / "whole.jsonl")) == 20
@@ -197,6 +202,14 @@ def test_missing_and_unreadable_files_fail_alone(amends: Commands, tmp_path: Pat
     for name in ("not-there.txt", "folder", "pipe"):
         assert lines[name]["error"]["type"].endswith("/file_not_found")
         assert name in lines[name]["error"]["detail"]
+
+
+def test_file_that_is_refused_is_named(amends: Commands, tmp_path: Path) -> None:
+    folder = notes(tmp_path, 2)
+    (folder / "large.txt").write_text("x" * 5_000)
+    ran = amends("run", "notes", *EXTRACT, AMENDS_LIMITS_FILE_BYTES="1000")
+    assert (ran.code, ran.err.count("\n")) == (4, 1), ran.err
+    assert "notes/large.txt: The file exceeds the limit of 1000 bytes" in ran.err
 
 
 def test_killed_retry_is_followed_by_the_same_command(amends: Commands, tmp_path: Path) -> None:

@@ -199,4 +199,22 @@ def test_directory_held_by_another_run_is_refused_with_its_pid(tmp_path: Path) -
 def test_doctor_finds_everything_in_order(amends: Commands, server: RunningServer) -> None:
     found = amends("doctor", "--json")
     assert found.code == 0, found.out
-    assert {one["name"] for one in found.document} >= {"Python", "SQLite", "Disk", "Data directory", "Conservation"}
+    assert {one["name"] for one in found.document} >= {"Python", "SQLite", "Disk", "Server", "Conservation"}
+
+
+@pytest.mark.parametrize("command", [("runs",), ("serve", "--port", "0"), ("doctor",)])
+def test_damaged_database_is_one_line_that_names_it(tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / ".amends").mkdir()
+    (tmp_path / ".amends" / "amends.db").write_bytes(b"no database" * 1_000)
+    found = Commands(tmp_path)(*command)
+    assert found.code == 1
+    assert "The database in .amends is damaged" in found.out + found.err
+    assert (tmp_path / ".amends" / "amends.db").read_bytes() == b"no database" * 1_000
+
+
+def test_doctor_goes_on_where_no_server_answers(tmp_path: Path) -> None:
+    found = Commands(tmp_path)("doctor", "--server", "http://127.0.0.1:9", "--json", AMENDS_API_KEY="ak_live_x")
+    assert found.code == 1
+    (server,) = (one for one in found.document if one["name"] == "Server")
+    assert not server["is_ok"]
+    assert "refused" in server["detail"]

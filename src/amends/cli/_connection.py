@@ -90,7 +90,11 @@ def _owning(settings: Settings, command: str, *, has_engine: bool) -> Iterator[C
         from amends.server.composition import make_engine
         from amends.server.owner import Owner
     engine = make_engine if has_engine else None
-    with as_local_failure(), Owner(settings, command=command, engine=engine) as owner, _over(owner.socket) as client:
+    with (
+        as_local_failure(settings),
+        Owner(settings, command=command, engine=engine) as owner,
+        _over(owner.socket) as client,
+    ):
         yield Connection(client, Sources(settings.server.data), is_embedded=True)
 
 
@@ -118,8 +122,10 @@ def server_extra() -> Iterator[None]:
 
 
 @contextmanager
-def as_local_failure() -> Iterator[None]:
+def as_local_failure(settings: Settings) -> Iterator[None]:
     """Turn what stops an owner from starting into its one line."""
+    import apsw
+
     from amends.database import NewerDatabase
     from amends.server.directory import StartError
 
@@ -127,3 +133,7 @@ def as_local_failure() -> Iterator[None]:
         yield
     except (StartError, NewerDatabase) as error:
         raise LocalFailure(str(error)) from error
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise LocalFailure(f"The database in {settings.server.data} is damaged ({error}): put a copy back") from error
+    except apsw.Error as error:  # not writable, disk full
+        raise LocalFailure(f"The database in {settings.server.data}: {error}") from error

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from amends.exceptions import AmendsError
+
 from ._connection import Connection, connect, settings_of
 from ._console import Words
-from ._exits import LOCAL_FAILURE, SUCCEEDED, CommandError
+from ._exits import LOCAL_FAILURE, SUCCEEDED, CommandError, line_of
 from ._options import Common
 
 LEAST_FREE_BYTES = 1 << 30
@@ -80,12 +82,19 @@ def _runs(common: Common) -> Iterator[Finding]:
         return
     try:
         with connect(common) as connection:
-            yield Finding(
-                "Data directory", True, "this command owned it" if connection.is_embedded else "its owner answers"
+            conservation = list(_conserved(connection))
+            yield (
+                Finding("Server", True, f"{common.server} answers")
+                if connection.is_remote
+                else Finding("Data directory", True, _whose(connection))
             )
-            yield from _conserved(connection)
-    except CommandError as error:
-        yield Finding("Data directory", False, str(error))
+            yield from conservation
+    except (CommandError, AmendsError) as error:
+        yield Finding("Server" if common.server else "Data directory", False, line_of(error))
+
+
+def _whose(connection: Connection) -> str:
+    return "this command owned it" if connection.is_embedded else "its owner answers"
 
 
 def _conserved(connection: Connection) -> Iterator[Finding]:

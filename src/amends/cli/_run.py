@@ -89,9 +89,8 @@ def _check_accepted(connection: Connection, parameters: Mapping[str, Any]) -> No
 
 
 def refusal(error: ValidationError) -> str:
-    """What is wrong with a request, its field errors named."""
-    found = [f"{entry['msg']}" for entry in error.errors]
-    return "; ".join(dict.fromkeys(found)) or str(error)
+    """What is wrong with a request, its fields named, without the advice for programs."""
+    return error.problem.detail or str(error)
 
 
 def _dry_run(connection: Connection, inputs: Inputs, parameters: Mapping[str, Any], words: Words) -> int:
@@ -139,7 +138,14 @@ def _resume(connection: Connection, batch: BatchPrediction, wanted: Wanted, word
     if batch.status in TERMINAL:
         words.say(f"Run {batch.id} of the same inputs ended before; --new starts afresh")
         return batch
-    words.say(f"Run {batch.id} goes on: {counts_line(counts_of(batch))}")
+    counts = counts_of(batch)
+    part = counts["total"] - counts["processing"]
+    if batch.paused_reason == "limit" and part < min(wanted.limit or 0, counts["total"]):
+        raise BadUsage(
+            f"Run {batch.id} was begun with its first {part:,} items: without --limit it goes on with all the rest, "
+            "--new starts afresh"
+        )
+    words.say(f"Run {batch.id} goes on: {counts_line(counts)}")
     if batch.paused_reason == "limit" and wanted.limit is None:
         return connection.client.batch_predictions.extend(batch.id)
     return batch

@@ -21,5 +21,5 @@ def serve(common: Common, flags: dict[str, Any]) -> int:
         settings = load_settings(flags={**flags, "data": common.data}, environ=os.environ, config=common.config)
     except SettingsError as error:
         raise BadUsage(str(error)) from error
-    with as_local_failure():
+    with as_local_failure(settings):
         return owner.serve(settings) or 0

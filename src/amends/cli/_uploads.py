@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from amends.client import Client
+from amends.exceptions import ApiError
 
+from ._exits import REFUSED, CommandError
 from ._inputs import Input
 from ._sources import upload_key
 
 AT_ONCE = 4
+
+
+class UploadRefused(CommandError):
+    """The server would not have a file; the line says which."""
+
+    code = REFUSED
 
 
 def upload(
@@ -60,6 +68,8 @@ def _upload_one(client: Client, path: Path, print_: str) -> str | None:
         key = upload_key(path, print_)
         with path.open("rb") as stream:
             return client.files.upload(stream, filename=path.name, idempotency_key=key).id
+    except ApiError as error:
+        raise UploadRefused(f"{path}: {error}") from error
     except OSError:  # no permission, gone meanwhile; what the network does is no OSError of the SDK's
         return None
 
