@@ -189,7 +189,7 @@ class Frames:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes | memoryview) -> Iterator[bytes]:
         """The frames that ``data`` completes."""
         self._buffer += data
         start, size = 0, len(self._buffer)

@@ -45,11 +45,12 @@ class Channel:
         self.connection = connection
         self.is_open = True
         self._frames = Frames()
+        self._piece = memoryview(bytearray(_PIECE))  # made once: so large a piece costs more than reading a small frame
         self._unsent = bytearray()
 
     @property
-    def wanted(self) -> int:
-        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+    def has_unsent(self) -> bool:
+        return bool(self._unsent)
 
     def send(self, message: object) -> None:
         self._unsent += frame(message)
@@ -68,15 +69,15 @@ class Channel:
         """The frames that are there; ``is_open`` turns False at the end."""
         while self.is_open:
             try:
-                data = self.connection.recv(_PIECE)
+                received = self.connection.recv_into(self._piece)
             except BlockingIOError:
                 return
             except OSError:
-                data = b""
-            if not data:
+                received = 0
+            if not received:
                 self.is_open = False
-            yield from self._frames.feed(data)
-            if len(data) < _PIECE:
+            yield from self._frames.feed(self._piece[:received])
+            if received < _PIECE:
                 return
 
     def close(self) -> None:
@@ -120,7 +121,7 @@ class Worker:
         self._wakeup = wakeup
         self._child: Child | None = None
         self._selector = selectors.DefaultSelector()
-        self._selector.register(owner, self._owner.wanted)
+        self._selector.register(owner, selectors.EVENT_READ)
         self._selector.register(wakeup, selectors.EVENT_READ)
         self._configured: Configure | None = None
         self._supervisor: Supervisor | None = None
@@ -162,18 +163,17 @@ class Worker:
             timeout = None if deadline is None else max(0.0, deadline - now)
             if self._supervisor.is_watching:
                 timeout = _WATCH_SECONDS if timeout is None else min(timeout, _WATCH_SECONDS)
-        self._want(self._owner)
-        if self._child is not None:
-            self._want(self._child.channel)
+        unsent = [channel for channel in self._channels() if channel.has_unsent]
+        for channel in unsent:
+            self._selector.modify(channel.connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
         events = self._selector.select(timeout)
-        for channel in (self._owner, self._child.channel if self._child else None):
-            if channel is not None and channel.wanted & selectors.EVENT_WRITE:
-                channel.flush()
+        for channel in unsent:
+            channel.flush()
+            self._selector.modify(channel.connection, selectors.EVENT_READ)
         return [key.fileobj for key, event in events if event & selectors.EVENT_READ]
 
-    def _want(self, channel: Channel) -> None:
-        if self._selector.get_key(channel.connection).events != channel.wanted:
-            self._selector.modify(channel.connection, channel.wanted)
+    def _channels(self) -> Iterable[Channel]:
+        return (self._owner,) if self._child is None else (self._owner, self._child.channel)
 
     def _from_owner(self, message: Any) -> None:
         if isinstance(message, Configure):
