@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,3 +39,20 @@ def test_few_words_are_text_and_arbitrary_bytes_are_not(
     path.write_bytes(content)
     found: Inspection = asyncio.run(inspector.inspect(path))
     assert found.is_text is is_text
+
+
+def test_child_killed_by_somebody_else_costs_no_file_its_type(inspector: Inspector, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"some text")
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        asyncio.run(inspector.inspect(path))
+        assert inspector._child
+        os.kill(inspector._child.pid, number)
+        assert asyncio.run(inspector.inspect(path)).is_text
+
+
+def test_signals_of_the_terminal_do_not_reach_the_child(inspector: Inspector, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"some text")
+    asyncio.run(inspector.inspect(tmp_path / "file"))
+    assert inspector._child
+    assert os.getpgid(inspector._child.pid) != os.getpgrp()

@@ -70,9 +70,10 @@ def _is_text(kind: str) -> bool:
 
 
 class Inspector:
-    """Asks one child at a time. A file that kills or stalls it is of unknown type; the next one gets a fresh child.
+    """Asks one child at a time. A file that stalls it, or kills two in a row, is of unknown type; the next gets a fresh child.
 
-    The child is started when the first file comes, since it loads a model.
+    A type that was settled once stays, so the death of a child, which a signal or the system's want of memory may have brought
+    about, alone says nothing of the file. The child is started when the first file comes, since it loads a model.
     """
 
     def __init__(self, *, timeout_seconds: float = 20.0, start_seconds: float = 60.0) -> None:
@@ -89,25 +90,37 @@ class Inspector:
         self._end()
 
     def _inspect(self, path: Path) -> Inspection:
-        end = time.monotonic() + (self._timeout_seconds if self._child else self._start_seconds)
         known: dict[str, Any] = {}
-        try:
-            child = self._child = self._child or self._start()
-            stdin, stdout = cast("IO[bytes]", child.stdin), cast("IO[bytes]", child.stdout)
-            stdin.write(json.dumps({"path": str(path)}).encode() + b"\n")
-            while "pages" not in known:
-                known |= json.loads(_read_line(stdout, end))
-        except (BrokenPipeError, EOFError, TimeoutError) as error:
-            log.warning(
-                "inspection_failed", blob=path.parent.name + path.name, known=known, reason=type(error).__name__
-            )
-            self._end()
+        for is_last in (False, True):
+            try:
+                return Inspection(**self._ask(path, known))
+            except (BrokenPipeError, EOFError, TimeoutError) as error:
+                self._end()
+                blob, reason = path.parent.name + path.name, type(error).__name__
+                log.warning("inspection_failed", blob=blob, known=known, reason=reason, is_last=is_last)
+                if isinstance(error, TimeoutError):
+                    break
         return Inspection(**known)
+
+    def _ask(self, path: Path, known: dict[str, Any]) -> dict[str, Any]:
+        """``known`` with what the child says; it keeps what was said before the child failed."""
+        end = time.monotonic() + (self._timeout_seconds if self._child else self._start_seconds)
+        child = self._child = self._child or self._start()
+        stdin, stdout = cast("IO[bytes]", child.stdin), cast("IO[bytes]", child.stdout)
+        stdin.write(json.dumps({"path": str(path)}).encode() + b"\n")
+        while "pages" not in known:
+            known |= json.loads(_read_line(stdout, end))
+        return known
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "amends.server._inspection"]
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            process_group=0,  # Ctrl-C is for its owner, who still has files to be looked at
         )
 
     def _end(self) -> None:
