@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, validators
 
 from amends import __version__
 
@@ -21,6 +21,7 @@ _OPERATE = Group("Operate", sort_key=2)
 _HELP = Group("Find out", sort_key=3)
 
 Output = Annotated[Path | None, Parameter(name=["--output", "-o"])]
+Status = Literal["validating", "in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled"]
 Role = Literal["viewer", "member", "admin", "owner"]
 
 _PARAMETER = Parameter(negative=())  # there is no --no-json: what is off by default needs no flag to be off
@@ -92,7 +93,12 @@ def run(
 
 
 @app.command(group=_WORK)
-def runs(*, limit: int = 20, status: str | None = None, common: Common = COMMON) -> None:
+def runs(
+    *,
+    limit: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100))] = 20,
+    status: Status | None = None,
+    common: Common = COMMON,
+) -> None:
     """List the newest runs.
 
     Parameters

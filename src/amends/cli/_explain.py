@@ -17,11 +17,11 @@ def explain(name: str | None, words: Words) -> None:
     if name is None:
         _list(words)
         return
-    row = _find(name)
+    row, code = _find(name)
+    remedy = row.remedy_for(code)
     if words.is_json:
-        words.document(as_document(row))
+        words.document({**as_document(row), "remedy": remedy.to_dict()})
         return
-    remedy = row.remedy
     words.data(f"{row.slug} ({row.status}) {row.title}\n")
     words.data(f"Meaning     {row.meaning}")
     words.data(f"Cause       {row.cause}")
@@ -58,13 +58,14 @@ def _list(words: Words) -> None:
         words.table(("slug", "status", "meaning"), ((row.slug, row.status, row.meaning) for row in CATALOGUE.values()))
 
 
-def _find(name: str) -> Row:
+def _find(name: str) -> tuple[Row, str]:
+    """The row, and the error code where that was named: what to do may differ by it."""
     slug = name.rstrip("/").rsplit("/", 1)[-1].lower()
     if slug in CATALOGUE:
-        return CATALOGUE[slug]
+        return CATALOGUE[slug], ""
     for row in CATALOGUE.values():
         if row.admits(slug.upper()):
-            return row
+            return row, slug.upper()
     near = difflib.get_close_matches(slug, CATALOGUE, n=1)
     raise BadUsage(
         f"No problem type {name!r}" + (f"; did you mean {near[0]}?" if near else "; amends explain lists them")

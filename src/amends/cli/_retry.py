@@ -66,7 +66,7 @@ def _start(connection: Connection, wanted: WantedRetry, common: Common) -> Batch
         common.words.say(f"Retry {under_way.id} is under way")
         return under_way
     connection.sources.remember(batch.id, Source({**source.paths, **paths}, source.manifest))
-    common.words.say(f"Retry {batch.id}: {len(failed):,} items of {wanted.run_id}")
+    common.words.say(f"Retry {batch.id}: {len(failed):,} item{'' if len(failed) == 1 else 's'} of {wanted.run_id}")
     return batch
 
 

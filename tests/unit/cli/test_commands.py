@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from typing import get_args
 
 import pytest
 
-from amends.cli._app import app, main
+from amends.cli._app import Status, app, main
 from amends.cli._options import twin_of
+from amends.engine import TRANSITIONS
 from amends.problems import CATALOGUE
 
 COMMANDS = [("run",), ("runs",), ("results",), ("failures",), ("retry",), ("cancel",), ("expire",), ("purge",), ("serve",), ("keys", "create"),
@@ -40,6 +42,8 @@ def test_every_flag_and_argument_of_every_command_is_explained() -> None:
         (["run", "x", "--model", "m", "--limit", "many"], "Invalid value for --limit"),
         (["run", "--model", "m", "--nope"], "Unknown option: --nope"),
         (["run", "/nowhere/at/all", "--model", "local/echo"], "No such folder or file: /nowhere/at/all"),
+        (["runs", "--limit", "1000"], "Invalid value"),
+        (["runs", "--status", "done"], '"completed"'),
         (["explain", "rate_limit_exceded"], "did you mean rate_limit_exceeded?"),
     ],
 )
@@ -64,6 +68,19 @@ def test_explain_knows_every_type_by_slug_code_and_address(slug: str, capsys: py
 def test_explain_finds_an_error_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "WORKER_CRASHED"]) == 0
     assert capsys.readouterr().out.startswith("batch_item_processing_failed")
+
+
+def test_explain_tells_what_to_do_about_the_very_code(capsys: pytest.CaptureFixture[str]) -> None:
+    row = CATALOGUE["unprocessable_content"]
+    assert row.remedy_for("DOCUMENT_ENCRYPTED") != row.remedy
+    assert main(["explain", "document_encrypted"]) == 0
+    assert row.remedy_for("DOCUMENT_ENCRYPTED").hint in capsys.readouterr().out
+    assert main(["explain", "DOCUMENT_ENCRYPTED", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["remedy"] == row.remedy_for("DOCUMENT_ENCRYPTED").to_dict()
+
+
+def test_status_flag_knows_the_states_of_a_run() -> None:
+    assert {*get_args(Status), "receiving"} == set(TRANSITIONS)
 
 
 def test_config_lists_every_setting_with_its_source(

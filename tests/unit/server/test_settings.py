@@ -67,6 +67,18 @@ def test_what_cannot_be_taken_is_named_with_its_place(tmp_path: Path, text: str,
     assert complaint in str(raised.value)
 
 
+@pytest.mark.parametrize("variable", ["AMENDS_DATABASE", "AMENDS_BLOBS", "AMENDS_EXECUTOR"])
+def test_what_a_later_version_will_take_is_refused_and_not_ignored(variable: str) -> None:
+    with pytest.raises(SettingsError, match=f"{variable}: not in this version"):
+        load_settings(environ={variable: "somewhere"})
+    assert load_settings(environ={variable: ""}) == Settings()
+
+
+def test_what_is_no_number_is_told_in_words() -> None:
+    with pytest.raises(SettingsError, match="AMENDS_PORT: port: must be a whole number, not 'x'"):
+        load_settings(environ={"AMENDS_PORT": "x"})
+
+
 def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="No such configuration file"):
         load_settings(config=tmp_path / "none.toml")
