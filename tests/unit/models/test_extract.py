@@ -278,3 +278,12 @@ def test_a_schema_that_contains_itself_comes_to_an_end():
         "properties": {"name": STRING, "child": {"$ref": "#"}, "children": {"type": "array", "items": {"$ref": "#"}}},
     }
     assert find("Name: root", tree).output["name"] == "root"
+
+
+@pytest.mark.parametrize("run", ["1", "1,", "a\t", "a: ", "total 1 ", "\n", "- "])
+def test_a_long_run_of_anything_is_read_in_time_that_grows_with_its_length_alone(run):
+    text = run * (100_000 // len(run))
+    wanted = schema([], total=NUMBER, date=DATE, vendor=STRING, tags={"type": "array", "items": STRING})
+    started = time.monotonic()
+    find(text, wanted)
+    assert time.monotonic() - started < 20, "a square of the length takes minutes"

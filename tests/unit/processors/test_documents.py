@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import pypdfium2
 import pytest
@@ -273,3 +274,10 @@ def test_a_recogniser_that_fails_is_not_blamed_on_the_picture(tmp_path):
 
     with pytest.raises(ModuleNotFoundError):
         texts(samples.scan(tmp_path / "scan.png"), "image", recognise=broken)
+
+
+@pytest.mark.parametrize("html", ["<p></p>", "<td></td>", "<i> </i>", "<td><p>"])
+def test_a_long_run_of_empty_elements_is_read_in_time_that_grows_with_its_length_alone(tmp_path, html):
+    started = time.monotonic()
+    assert text_of(written(tmp_path / "long.html", (f"<table><tr>{html * 100_000}x").encode()), "html") == "x"
+    assert time.monotonic() - started < 20, "a square of the length takes a minute"

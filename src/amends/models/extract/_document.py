@@ -97,15 +97,16 @@ class Document:
         return headings
 
     def _pairs_of(self, line: Line, below: Line | None) -> Iterator[Pair]:
-        for position, cell in enumerate(line.cells):
-            after = line.cells[position + 1] if position + 1 < len(line.cells) else None
-            under = below.cells[min(position, len(below.cells) - 1)] if below else None
+        cells, cells_below = line.cells, below.cells if below else ()
+        for position, cell in enumerate(cells):
+            after = cells[position + 1] if position + 1 < len(cells) else None
+            under = cells_below[min(position, len(cells_below) - 1)] if cells_below else None
             yield from self._colon_pairs(line, cell, after, under)
-        if len(line.cells) == 2 and _is_label(line.cells[0].text) and not _COLON.search(line.text):
-            yield Pair(concepts(line.cells[0].text), line.cells[1], 0.9, line.number)
-        if below and len(below.cells) == len(line.cells) and all(_is_label(cell.text) for cell in line.cells):
-            trust = 0.7 if len(line.cells) > 1 else 0.6
-            for label, value in zip(line.cells, below.cells, strict=True):
+        if len(cells) == 2 and _is_label(cells[0].text) and not _COLON.search(line.text):
+            yield Pair(concepts(cells[0].text), cells[1], 0.9, line.number)
+        if len(cells_below) == len(cells) and all(_is_label(cell.text) for cell in cells):
+            trust = 0.7 if len(cells) > 1 else 0.6
+            for label, value in zip(cells, cells_below, strict=True):
                 yield Pair(concepts(label.text), value, trust, line.number)
 
     def _colon_pairs(self, line: Line, cell: Cell, after: Cell | None, under: Cell | None) -> Iterator[Pair]:

@@ -50,7 +50,7 @@ _WEAK = frozenset({"name", "amount", "value", "full", "address", "number"})
 """Words that a document leaves out: "Customer" stands for customer_name, "Invoice" for invoice_number."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?|[#№]")
-_PERCENTAGE = re.compile(r"\d[\d.,]*\s?%")
+_PERCENTAGE = re.compile(r"(?<![\d.,])\d[\d.,]*\s?%")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 

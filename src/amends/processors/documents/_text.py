@@ -131,9 +131,10 @@ def _marks(tag: str) -> tuple[str, str]:
 
 
 def _settle(text: str) -> str:
-    text = re.sub(r"\n+\t", "\t", text)  # a block inside a cell does not end the row
-    text = re.sub(r" *([\n\t]) *", r"\1", text)
-    text = re.sub(r"\t+(?=\n|$)", "", text)
+    # Each pattern begins where its run begins: tried at every character of a long run, it would take for ever.
+    text = re.sub(r"(?<!\n)\n+\t", "\t", text)  # a block inside a cell does not end the row
+    text = re.sub(r"(?<=[\n\t]) +|(?<! ) +(?=[\n\t])", "", text)
+    text = re.sub(r"(?<!\t)\t+(?=\n|$)", "", text)
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \u00a0]{2,}", " ", text)).strip()
 
 
