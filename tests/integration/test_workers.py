@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ import psutil
 import pytest
 
 from amends.blobs import LocalBlobs
+from amends.engine import Engine, EngineSettings
+from amends.engine.executor import Slot
+from amends.engine.local import LocalExecutor
 from amends.ledger import Ledger, MemoryLedger, filled_lines
 from tests.engines import ROOT, ended, lines, running_engine, sqlite_ledger, submit, until
 
@@ -236,6 +240,34 @@ def test_a_grace_that_is_over_ends_the_item_without_blaming_it(ledger: Ledger, t
     record = ledger.item(run_id, "c0")
     assert record is not None
     assert (record.place, record.deaths) == ("pending", 0)
+
+
+def test_a_worker_that_is_being_started_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    class Late(LocalExecutor):
+        """Starts its worker only when the engine has looked for workers and found none, as after a signal to the group."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.is_starting, self.was_closed = threading.Event(), threading.Event()
+
+        def start(self, slot: Slot) -> str:
+            self.is_starting.set()
+            assert self.was_closed.wait(10)
+            return super().start(slot)
+
+        def close(self) -> None:
+            super().close()
+            self.was_closed.set()
+
+    executor = Late()
+    engine = Engine(MemoryLedger(), executor, blobs=tmp_path / "blobs", settings=EngineSettings(workers=1))
+    engine.start()
+    assert executor.is_starting.wait(10)
+    closing = threading.Thread(target=engine.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
+    assert not executor.capacity()["workers"]
 
 
 def test_workers_end_with_their_owner(tmp_path: Path) -> None:

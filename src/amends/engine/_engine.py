@@ -34,6 +34,7 @@ _RESTART_SECONDS: Final = 0.2
 _MAX_RESTART_SECONDS: Final = 30.0
 _FAILURE_PAUSE_SECONDS: Final = 1.0
 _STOP_MARGIN_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.01
 
 
 class OwnersExecutor(Executor, Protocol):
@@ -147,11 +148,13 @@ class Engine:
                 connection.drain(grace)
             self._await_exits(grace)
         self._executor.close()
+        while self._thread.is_alive():
+            # It may have been starting a worker, which was not there to be told or ended above.
+            self._thread.join(_POLL_SECONDS)
+            self._executor.close()
         for connection in self._all_connections():
             connection.close()
             connection.join(_STOP_MARGIN_SECONDS)
-        if self._thread.ident is not None:
-            self._thread.join()
 
     # The thread that maintains
 
@@ -175,7 +178,7 @@ class Engine:
         while self._executor.capacity()["workers"]:
             for worker_exit in self._executor.poll():
                 self._drop(worker_exit.worker_id)
-            time.sleep(0.01)
+            time.sleep(_POLL_SECONDS)
 
     def _keep_places(self) -> None:
         for worker_exit in self._executor.poll():
@@ -184,7 +187,7 @@ class Engine:
             self._vacate(worker_exit.worker_id)
         now = self._monotonic()
         for place in self._places:
-            if place.worker_id is None and now >= place.start_at:
+            if place.worker_id is None and now >= place.start_at and not self._closing.is_set():
                 self._fill(place, now)
 
     def _vacate(self, worker_id: str) -> None:
@@ -248,7 +251,7 @@ class Engine:
     def _await_exits(self, grace_seconds: float) -> None:
         until = time.monotonic() + grace_seconds + _STOP_MARGIN_SECONDS
         while grace_seconds > 0 and self._executor.capacity()["workers"] and time.monotonic() < until:
-            time.sleep(0.01)
+            time.sleep(_POLL_SECONDS)
 
     def _all_connections(self) -> list[Connection]:
         with self._lock:
