@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import _telemetry as _telemetry
 from ._media import Kind, kind_of
 from ._registry import MODELS, Model, describe, known
 from ._weights import WEIGHTS, Weight, WeightCheck, WeightsUnusable, verify

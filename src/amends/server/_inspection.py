@@ -37,6 +37,8 @@ def main() -> None:
     _limit(resource.RLIMIT_FSIZE, _FILE_BYTES)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _limit(resource.RLIMIT_CORE, 0)
+    import amends.models  # noqa: F401 keeps onnxruntime, on which magika stands, from sending usage events
+
     from magika import Magika  # loads a model: only here, and only once
 
     magika = Magika()
