@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import amends.models  # noqa: F401 keeps onnxruntime, on which magika stands, from sending usage events
+
 _ADDRESS_SPACE_BYTES = 6 << 30  # onnxruntime reserves much more than it touches
 _FILE_BYTES = 1 << 20
 _OPEN_FILES = 64
@@ -37,8 +39,6 @@ def main() -> None:
     _limit(resource.RLIMIT_FSIZE, _FILE_BYTES)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _limit(resource.RLIMIT_CORE, 0)
-    import amends.models  # noqa: F401 keeps onnxruntime, on which magika stands, from sending usage events
-
     from magika import Magika  # loads a model: only here, and only once
 
     magika = Magika()
