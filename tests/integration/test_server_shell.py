@@ -400,6 +400,7 @@ def test_every_type_answers_at_its_own_address_in_both_forms(client: httpx2.Clie
         assert client.get(path).json() == row
         page = client.get(path, headers={"accept": "text/html,application/xhtml+xml"})
         assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert page.headers["vary"] == "Accept"
         assert row["title"] in page.text
         assert "default-src 'none'" in page.headers["content-security-policy"]
 

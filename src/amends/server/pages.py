@@ -20,6 +20,7 @@ router = APIRouter(prefix="/errors", tags=["errors"])
 Hub = Annotated[Services, Depends(services)]
 
 _PLACES = {"E": "answer of an endpoint", "B": "error of a batch", "L": "error of a result line"}
+_VARY = {"Vary": "Accept"}
 _BOTH: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/json": {"schema": {"type": "object"}}, "text/html": {"schema": {"type": "string"}}}}
 }
@@ -29,7 +30,7 @@ _BOTH: dict[int | str, dict[str, Any]] = {
 def list_problem_types(request: Request, hub: Hub) -> Response:
     if not wants_html(request.headers.get("accept")):
         data = [row_body(row, hub.public_url) for row in CATALOGUE.values()]
-        return JSONResponse({"object": "list", "data": data, "has_more": False, "next_cursor": None})
+        return JSONResponse({"object": "list", "data": data, "has_more": False, "next_cursor": None}, headers=_VARY)
     rows = "".join(
         f'<tr><td><a href="/errors/{row.slug}"><code>{row.slug}</code></a></td><td>{row.status}</td>'
         f"<td>{escape(row.meaning)}</td></tr>"
@@ -46,7 +47,7 @@ def get_problem_type(request: Request, hub: Hub, slug: Annotated[str, Path(max_l
         raise ProblemError(not_found("problem_type", slug))
     if wants_html(request.headers.get("accept")):
         return html_page(row.title, row_html(row, hub.public_url))
-    return JSONResponse(row_body(row, hub.public_url))
+    return JSONResponse(row_body(row, hub.public_url), headers=_VARY)
 
 
 def row_body(row: Row, public_url: str) -> dict[str, Any]:
