@@ -120,9 +120,9 @@ def test_a_partial_stream_of_a_finished_run_is_whole(ledger: Ledger) -> None:
     assert all_names(ledger, run, 2, partial=True) == ["item-0", "item-1", "item-2"]
 
 
-def test_a_chunk_weighs_about_four_mebibytes_at_most(ledger: Ledger) -> None:
+def test_a_chunk_weighs_about_one_mebibyte_at_most(ledger: Ledger) -> None:
     run = create(ledger, 10)
-    lease, output = claim(ledger), b'{"text":"%b"}' % (b"x" * 1_000_000)
+    lease, output = claim(ledger), b'{"text":"%b"}' % (b"x" * 250_000)
     composed = ResultLines(run.id, "", "http://test")
     ledger.commit(
         Commit(

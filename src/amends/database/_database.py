@@ -299,7 +299,7 @@ def _connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
     connection.set_busy_timeout(int((2 * _BUSY_SECONDS if read_only else _BUSY_SECONDS) * 1000))
     if read_only:
         connection.pragma("query_only", True)
-        connection.pragma("cache_size", -4_000)
+        connection.pragma("cache_size", -1_000)
     else:
         connection.pragma("journal_mode", "wal")
         connection.pragma("synchronous", "full")

@@ -38,7 +38,7 @@ from amends.ledger._types import (
 from amends.problems import Problem
 
 MAX_APPENDED = 10_000
-MAX_CHUNK_BYTES = 4 * 1024 * 1024
+MAX_CHUNK_BYTES = 1024 * 1024
 LAPSES_UNTIL_ALONE = 3
 
 Row = tuple[int, RunRecord, int]

@@ -162,7 +162,7 @@ class Ledger(Protocol):
         partial: bool = False,
         lineage: bool = False,
     ) -> ResultChunk:
-        """Whole result lines in submission order from seq ``after`` on, about ``limit`` lines or 4 MiB, whichever is less.
+        """Whole result lines in submission order from seq ``after`` on, about ``limit`` lines or 1 MiB, whichever is less.
 
         partial: stop before the first item without an outcome. lineage: each item's newest outcome among the run and
         its retries. An empty chunk means the end. Lines kept as blobs come as ``@sha256`` lines for the caller to fill in.

@@ -18,7 +18,7 @@ from amends.ledger.sqlite._runs import RUNS, run_of, visible
 
 READING = load_queries("amends.ledger.sqlite", "reading.sql")
 
-_CHUNK_BYTES = 4 * 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 _EMPTY = ResultChunk(b"", 0, None)
 
 
@@ -64,7 +64,7 @@ def results_by_completion(tx: Transaction, run: Run, after: int, status: ItemSta
 def _chunk(
     tx: Transaction, weigh: Any, read: Any, parameters: dict[str, Any], limit: int, *, from_key: bool
 ) -> ResultChunk:
-    """The next lines, as many as weigh about 4 MiB; at least one."""
+    """The next lines, as many as weigh about 1 MiB; at least one."""
     row = tx.one(weigh, {k: v for k, v in parameters.items() if k != "head"} | {"limit": limit})
     assert row is not None
     size, count = row
