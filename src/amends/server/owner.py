@@ -181,7 +181,7 @@ class Owner:
     def _answer(self, stack: ExitStack, directory: DataDirectory, listener: sockets.socket | None) -> None:
         app = create_app(self.services)
         grace = self._settings.engine.grace_seconds
-        protocol = protocol_for(self.services.public_url)
+        protocol = protocol_for(self.services.public_url, self._settings.limits.header_bytes)
         sites = [_Site(_AsOwner(app), directory.listen(), protocol, grace)]
         if listener:
             sites.append(_Site(app, listener, protocol, grace, self._settings.server))
