@@ -207,6 +207,7 @@ def _too_many_failed(run: Run) -> Problem:
     return problem(
         "validation_failed",
         f"{counts.errored} of {counts.total} items failed, more than failure_tolerance {run.failure_tolerance:g} allows",
+        hint="See the failures of the run, mend their causes, and retry the failed items.",
         errors_total=counts.errored,
         failure_tolerance=run.failure_tolerance,
     )

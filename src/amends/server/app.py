@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -20,6 +20,7 @@ from amends.server.auth import Authentication
 from amends.server.errors import ErrorHandling
 from amends.server.limits import Limits
 from amends.server.openapi import openapi
+from amends.server.queries import refuse_unknown_parameters
 from amends.server.requests import RequestContext
 from amends.server.services import Services
 
@@ -74,7 +75,8 @@ def _routed(chosen: Sequence[APIRouter], middleware: Sequence[Middleware]) -> Fa
         middleware=middleware,
     )
     for router in chosen:
-        app.include_router(router)
+        strict = [Depends(refuse_unknown_parameters)] if router.prefix.startswith("/v1") else []
+        app.include_router(router, dependencies=strict)
     app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -130,7 +130,7 @@ async def revoke_key(request: Request, hub: Hub, who: Who, key_id: KeyId) -> Res
 
 def _issue(tx: Transaction, hub: Services, who: Caller, new: NewKey, guard: Guard, nonce: str) -> IssuedKey:
     workspace_id = hub.store.workspaces.ensure(tx, new.workspace).id if new.workspace else who.workspace_id
-    user_id = hub.store.workspaces.ensure_user(tx, workspace_id, new.user).id if new.user else who.user_id
+    user_id = hub.store.workspaces.ensure_user(tx, workspace_id, new.user).id if new.user else None
     issued = hub.store.keys.issue(
         tx,
         workspace_id,

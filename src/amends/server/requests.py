@@ -14,6 +14,7 @@ from amends.server.metrics import Metrics
 
 log = structlog.get_logger("amends.server")
 
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # What may stand in a header, a log line and a shell without harm.
 _SANE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,127}")
 
@@ -48,12 +49,17 @@ class RequestContext:
                 seconds = time.monotonic() - started
                 route = getattr(scope.get("route"), "path", "other")
                 self.metrics.request(scope["method"], route, status, seconds)
-                log.debug(
+                # Who changed what is on record; who only looked is for whoever looks for a fault.
+                note = log.debug if scope["method"] in _READING else log.info
+                who = scope["state"].get("caller")
+                note(
                     "request",
                     method=scope["method"],
                     path=scope["path"],
                     status=status,
                     milliseconds=round(seconds * 1000, 1),
+                    workspace_id=who and who.workspace_id,
+                    principal=who and who.principal,
                 )
 
 
