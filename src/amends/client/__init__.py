@@ -5,8 +5,9 @@ Names load when they are first used, so that importing costs little.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from amends._lazy import front_door
 
 if TYPE_CHECKING:
     from ._client import AsyncClient, Client
@@ -62,7 +63,7 @@ _HOMES = {
     "_reconciling": ("Reconciliation",),
     "_settings": ("NO_KEY",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF = {name: f".{home}" for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "NO_KEY",
@@ -97,15 +98,4 @@ __all__ = [
     "Sample",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{home}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = front_door(__name__, _HOME_OF, __all__)

@@ -8,9 +8,9 @@ engine.close(grace_seconds=10)
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from amends._lazy import front_door
 from amends.engine._settings import EngineSettings
 from amends.engine._transitions import TRANSITIONS, may_follow, mermaid
 from amends.engine.executor import Executor, Slot, WorkerExit
@@ -61,14 +61,4 @@ __all__ = [
     "mermaid",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(home), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = front_door(__name__, _HOME_OF, __all__)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from amends._lazy import front_door
 from amends.ledger._blob_lines import ReadBlob, filled_lines
 from amends.ledger._lines import ResultLines, line_head, line_members, pack_items, percent_encoded, unpack_items
 from amends.ledger._protocol import Also, Ledger
@@ -85,14 +85,4 @@ __all__ = [
     "unpack_items",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(home), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = front_door(__name__, _HOME_OF, __all__)

@@ -5,8 +5,9 @@ Names load when they are first used: the fakes of the SDK need none of the serve
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from amends._lazy import front_door
 
 if TYPE_CHECKING:
     from ._clock import FakeClock
@@ -14,26 +15,15 @@ if TYPE_CHECKING:
     from ._transport import FakeTransport, RecordedRequest, Reply
 
 _HOME_OF = {
-    "FakeClock": "_clock",
-    "FakeTransport": "_transport",
-    "PromiseBroken": "_simulate",
-    "RecordedRequest": "_transport",
-    "Reply": "_transport",
-    "Report": "_simulate",
-    "simulate": "_simulate",
+    "FakeClock": "._clock",
+    "FakeTransport": "._transport",
+    "PromiseBroken": "._simulate",
+    "RecordedRequest": "._transport",
+    "Reply": "._transport",
+    "Report": "._simulate",
+    "simulate": "._simulate",
 }
 
 __all__ = ["FakeClock", "FakeTransport", "PromiseBroken", "RecordedRequest", "Reply", "Report", "simulate"]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{home}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = front_door(__name__, _HOME_OF, __all__)
