@@ -287,3 +287,25 @@ def test_a_long_run_of_anything_is_read_in_time_that_grows_with_its_length_alone
     started = time.monotonic()
     find(text, wanted)
     assert time.monotonic() - started < 20, "a square of the length takes minutes"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "form"),
+    [
+        ("Report of 5 March 2026.", "due_date", DATE),
+        ("Thank you for your letter of 5 May 2026.", "birthday", DATE),
+        ("Write to sales@acme.example.", "customer_email", {"type": "string", "format": "email"}),
+        ("Passport number:\nSignature:\n", "passport_number", STRING),
+        ("Customer: -\n", "customer", STRING),
+        ("Name: N/A\n", "name", STRING),
+        ("Total items: 5\nTotal weight: 12.5 kg\n", "total", NUMBER),
+        ("Total items: 5\nTotal weight: 12.5 kg\n", "total_amount", NUMBER),
+        ("The total payable within 30 days of receipt was not stated.", "total", NUMBER),
+    ],
+)
+def test_what_the_document_says_of_something_else_is_not_taken(text, name, form):
+    assert find(text, schema([], **{name: form})).output == {}
+
+
+def test_a_lone_date_belongs_to_the_date_that_the_document_speaks_of():
+    assert find("Invoice 7, issued on 5 March 2026", schema(invoice_date=DATE)).output == {"invoice_date": "2026-03-05"}

@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ._document import Cell, Document, Pair
-from ._labels import KNOWN, concepts, fit
+from ._labels import KNOWN, SORTS, concepts, fit
 from ._schema import ListNode, Node, ObjectNode, ValueNode
 from ._tables import read_rows
 from ._targets import ListTarget, Target, pointer
-from ._values import Found
+from ._values import CURRENCY_CODES, Found
 
 __all__ = ["Filler", "Place", "ValueNotInSource"]
 
@@ -24,6 +24,14 @@ _LOOSE_FIT = 0.85
 _LABEL_WORDS = 4
 _MAX_STRING_CHARS = 500
 _LIST_FIT = 0.6
+_EMPTY = frozenset({"n/a", "n.a.", "na", "none", "null", "nil", "unknown", "tbd", "k.a.", "keine", "aucun", "s/o"})
+_BETWEEN = {
+    "a", "an", "the", "of", "is", "are", "was", "be", "by", "from", "in", "to", "on", "at",
+    "for", "as", "now", "only", "just", "comes", "amounts", "amounting", "equals", "dated", "your", "our", "you", "we",
+    "pay", "payable", "owed", "due", "=", "will", "has", "been", "beträgt", "est", "von", "am", "vom", "ist",
+    "de", "le", "sum", "value", "n°", "nº",
+}  # fmt: skip
+"""Words that may stand between a label and its value in a sentence; any other would name something else."""
 
 
 class Place(NamedTuple):
@@ -157,7 +165,7 @@ class Filler:
         if not target.whole:
             return next(target.read(text), None)
         value = text[:_MAX_STRING_CHARS].rstrip()
-        if not target.checker.is_valid(value) or (pair.trust < 1 and self._is_a_label(value)):
+        if _says_nothing(value) or not target.checker.is_valid(value) or (pair.trust < 1 and self._is_a_label(value)):
             return None
         return Found(value, 0, len(value))
 
@@ -180,13 +188,21 @@ class Filler:
 
     def _only_one(self, group: tuple[Target, ...]) -> _Value | None:
         for target in group:
-            if not target.alone:
+            if not target.alone or not self._is_spoken_of(target):
                 continue
             found = list(self._everywhere(target))
             free = [value for value in found if value.place not in self._taken]
             if free and len({value.value for value in found}) == 1:
                 return free[0]
         return None
+
+    def _is_spoken_of(self, target: Target) -> bool:
+        """A lone date is a ``date``, and a ``due_date`` only where the document speaks of anything due."""
+        return target.has_own_form or any(name - SORTS <= self._spoken for name in target.label.names)
+
+    @cached_property
+    def _spoken(self) -> frozenset[str]:
+        return frozenset[str]().union(*(concepts(line.text) for line in self.document.lines))
 
     def _everywhere(self, target: Target) -> Iterator[_Value]:
         for page, text in self.document.pages:
@@ -305,6 +321,11 @@ class Filler:
         return []
 
 
+def _says_nothing(text: str) -> bool:
+    """Whether a form was left empty there: a dash, "n/a", or the label of the next line."""
+    return text.casefold() in _EMPTY or text.endswith((":", "：")) or not any(map(str.isalnum, text))
+
+
 def _placed(cell: Cell, found: Found) -> Place:
     return Place(cell.page, cell.start + found.start, cell.start + found.end)
 
@@ -312,13 +333,20 @@ def _placed(cell: Cell, found: Found) -> Place:
 def _loose_score(before: list[str], target: Target) -> float:
     """How surely the words before a value are its label; 0 where they are not. The nearer, the surer."""
     for distance in range(len(before)):
+        if distance and not _is_between(before[-distance]):
+            break
         words = before[: len(before) - distance]
         for length in range(1, min(_LABEL_WORDS, len(words)) + 1):
             how_well = fit(concepts(" ".join(words[-length:])), target.label)
             if how_well >= _LOOSE_FIT:
                 return max(_MIN_SCORE, how_well * _LOOSE_TRUST - _LOOSE_COST_A_WORD * distance)
     around = concepts(" ".join(before))
-    return _MIN_SCORE if any(name <= around for name in target.label.names) else 0.0
+    return _MIN_SCORE if any(len(name) > 1 and name <= around for name in target.label.names) else 0.0
+
+
+def _is_between(word: str) -> bool:
+    bare = word.strip(".,:;()[]$€£¥\"'").casefold()
+    return not bare or bare in _BETWEEN or bare.upper() in CURRENCY_CODES
 
 
 def _first(alternatives: tuple[Target, ...], cell: Cell | None) -> _Value | None:

@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["KNOWN", "Label", "concepts", "fit", "label_of", "prompt_labels"]
+from ._values import CURRENCY_CODES
+
+__all__ = ["KNOWN", "SORTS", "Label", "concepts", "fit", "label_of", "prompt_labels"]
 
 _SYNONYMS = {
     "number": "no nr num nos number # № nº id reference ref code nummer numéro",
     "total": "total gesamt gesamtbetrag sum summe",
     "amount": "amount betrag montant",
-    "subtotal": "subtotal sub-total net netto",
+    "subtotal": "subtotal sub-total net netto zwischensumme sous-total",
     "tax": "tax vat mwst gst tva ust",
     "date": "date dated datum",
     "due": "due payable deadline fällig",
@@ -24,7 +26,7 @@ _SYNONYMS = {
     "price": "price rate cost unit-price preis",
     "item": "item description product article service artikel beschreibung designation",
     "email": "email e-mail mail emails",
-    "phone": "phone telephone tel mobile telefon fax",
+    "phone": "phone telephone tel mobile telefon",
     "website": "website url web homepage link site",
     "name": "name names",
     "currency": "currency währung",
@@ -32,6 +34,11 @@ _SYNONYMS = {
 }
 KNOWN = frozenset(_SYNONYMS)
 """Words that labels are made of."""
+
+SORTS = frozenset(
+    {"date", "email", "phone", "website", "currency", "address", "number", "time", "contact", "page", "link"}
+)
+"""Words of labels that say what sort of value it is, and not whose."""
 
 _CONCEPT_OF = {word: concept for concept, words in _SYNONYMS.items() for word in words.split()}
 _PHRASES = (
@@ -45,9 +52,38 @@ _PHRASES = (
     (re.compile(r"\be[ -]mail\b"), "email"),
     (re.compile(r"\bunit (?:price|cost)\b|\bprice (?:each|per unit)\b"), "price"),
 )
-_EMPTY_WORDS = frozenset({"the", "a", "an", "of", "your", "our", "this", "for", "in", "is", "and", "are", "s"})
+_EMPTY_WORDS = frozenset(
+    {
+        "the",
+        "a",
+        "an",
+        "of",
+        "your",
+        "our",
+        "this",
+        "for",
+        "in",
+        "is",
+        "and",
+        "are",
+        "s",
+        "am",
+        "vom",
+        "der",
+        "die",
+        "das",
+        "du",
+        "des",
+        "de",
+    }
+)
 _WEAK = frozenset({"name", "amount", "value", "full", "address", "number"})
 """Words that a document leaves out: "Customer" stands for customer_name, "Invoice" for invoice_number."""
+
+_OF_MONEY = frozenset(
+    {"invoice", "order", "amount", "price", "due", "value", "gross", "brutto", "ttc", "currency", "payment"}
+)
+"""What a total may be of, to be the total: "Total weight" is another thing."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?|[#№]")
 _PERCENTAGE = re.compile(r"(?<![\d.,])\d[\d.,]*\s?%")
@@ -112,11 +148,17 @@ def _overlap(found: frozenset[str], wanted: frozenset[str]) -> float:
         return 1.0
     if found ^ wanted <= _WEAK and common - _WEAK:
         return 0.85
+    if wanted == {"total"} and any(word not in _OF_MONEY and not _is_currency(word) for word in found - wanted):
+        return 0.0
     if wanted <= found:
         return 0.5 + 0.3 * len(wanted) / len(found)
     if found <= wanted and common - _WEAK and len(found) * 2 >= len(wanted):
         return 0.45
     return 0.0
+
+
+def _is_currency(word: str) -> bool:
+    return word.upper() in CURRENCY_CODES
 
 
 def prompt_labels(prompt: str | None, name: str) -> tuple[str, ...]:

@@ -26,7 +26,8 @@ class Target:
     """One value to find.
 
     whole: a value is all of a cell, not something recognised in it. loose: it may be read in running text behind its
-    label's words. alone: it may be taken without a label where the document holds only one of its sort.
+    label's words. alone: it may be taken without a label where the document holds only one of its sort. has_own_form:
+    the schema says what this very value looks like (``pattern``, ``enum``), so that its form is label enough.
     """
 
     pointer: str
@@ -36,6 +37,7 @@ class Target:
     whole: bool = False
     loose: bool = False
     alone: bool = False
+    has_own_form: bool = False
     wants_text: bool = False
 
     def read(self, text: str) -> Iterator[Found]:
@@ -86,7 +88,8 @@ def target_of(here: str, name: str, node: ValueNode, habits: Habits, prompt: str
     label = label_of(name, (*node.hints, *prompt_labels(prompt, name)), within)
     checker = validator({key: value for key, value in node.schema.items() if not key.startswith("$")})
     if node.choices is not None:
-        return Target(here, label, _values.choices(node.choices), checker, loose=True, alone=node.type == "string")
+        reader = _values.choices(node.choices)
+        return Target(here, label, reader, checker, loose=True, alone=node.type == "string", has_own_form=True)
     if node.type == "boolean":
         return Target(here, label, _values.truths, checker)
     if node.type != "string":
@@ -113,7 +116,7 @@ def _string_target(
     if "currency" in words:
         return Target(here, label, _values.currencies, checker, loose=True, alone=True)
     if "pattern" in node.schema:
-        return Target(here, label, _grams(checker), checker, loose=True, alone=True)
+        return Target(here, label, _grams(checker), checker, loose=True, alone=True, has_own_form=True)
     for concept, form in (("email", _values.emails), ("phone", _values.phones), ("website", _values.uris)):
         if concept in words:
             return Target(here, label, form, checker, loose=True, alone=True)

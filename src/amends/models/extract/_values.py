@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 __all__ = [
+    "CURRENCY_CODES",
     "Found",
     "Habits",
     "Reader",
@@ -151,54 +152,12 @@ _NUMBER = re.compile(
 )
 _PERCENT = re.compile(r"\s?%")
 _SYMBOLS = {"€": "EUR", "£": "GBP", "US$": "USD", "C$": "CAD", "A$": "AUD", "₹": "INR", "CHF": "CHF"}
-_CURRENCY_CODES = frozenset(
-    {
-        "AED",
-        "ARS",
-        "AUD",
-        "BGN",
-        "BRL",
-        "CAD",
-        "CHF",
-        "CLP",
-        "CNY",
-        "COP",
-        "CZK",
-        "DKK",
-        "EGP",
-        "EUR",
-        "GBP",
-        "HKD",
-        "HUF",
-        "IDR",
-        "ILS",
-        "INR",
-        "ISK",
-        "JPY",
-        "KRW",
-        "MAD",
-        "MXN",
-        "MYR",
-        "NGN",
-        "NOK",
-        "NZD",
-        "PHP",
-        "PKR",
-        "PLN",
-        "RON",
-        "RSD",
-        "SAR",
-        "SEK",
-        "SGD",
-        "THB",
-        "TRY",
-        "TWD",
-        "UAH",
-        "USD",
-        "VND",
-        "ZAR",
-    }
-)
+CURRENCY_CODES = {
+    "AED", "ARS", "AUD", "BGN", "BRL", "CAD", "CHF", "CLP", "CNY", "COP", "CZK", "DKK", "EGP", "EUR",
+    "GBP", "HKD", "HUF", "IDR", "ILS", "INR", "ISK", "JPY", "KRW", "MAD", "MXN", "MYR", "NGN", "NOK",
+    "NZD", "PHP", "PKR", "PLN", "RON", "RSD", "SAR", "SEK", "SGD", "THB", "TRY", "TWD", "UAH", "USD",
+    "VND", "ZAR",
+}  # fmt: skip
 _CURRENCY = re.compile(r"(?<![A-Za-z])([A-Z]{3})(?![A-Za-z])|US\$|C\$|A\$|[€£₹]")
 
 
@@ -252,7 +211,7 @@ def currencies(text: str) -> Iterator[Found]:
     """Read ISO 4217 codes, and the signs that stand for one currency only: a bare $ or ¥ is of several countries."""
     for match in _CURRENCY.finditer(text):
         code = match[1] or _SYMBOLS[match[0]]
-        if code in _CURRENCY_CODES:
+        if code in CURRENCY_CODES:
             yield Found(code, match.start(), match.end())
 
 
