@@ -20,7 +20,7 @@ def explain(name: str | None, words: Words) -> None:
     row, code = _find(name)
     remedy = row.remedy_for(code)
     if words.is_json:
-        words.document({**as_document(row), "remedy": remedy.to_dict()})
+        words.document({**row.to_dict(), "remedy": remedy.to_dict()})
         return
     words.data(f"{row.slug} ({row.status}) {row.title}\n")
     words.data(f"Meaning     {row.meaning}")
@@ -35,25 +35,9 @@ def explain(name: str | None, words: Words) -> None:
     words.data(f"Provoke it  {row.provoke}")
 
 
-def as_document(row: Row) -> dict[str, object]:
-    """A row of the catalogue as JSON."""
-    return {
-        "slug": row.slug,
-        "status": row.status,
-        "title": row.title,
-        "where": sorted(row.where),
-        "error_codes": list(row.error_codes),
-        "exception": row.exception or None,
-        "meaning": row.meaning,
-        "cause": row.cause,
-        "remedy": row.remedy.to_dict(),
-        "provoke": row.provoke,
-    }
-
-
 def _list(words: Words) -> None:
     if words.is_json:
-        words.document([as_document(row) for row in CATALOGUE.values()])
+        words.document([row.to_dict() for row in CATALOGUE.values()])
     else:
         words.table(("slug", "status", "meaning"), ((row.slug, row.status, row.meaning) for row in CATALOGUE.values()))
 

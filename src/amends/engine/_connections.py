@@ -43,10 +43,6 @@ class Connection:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name=f"connection-{desk.worker_id}", daemon=True)
 
-    @property
-    def is_closed(self) -> bool:
-        return not self._thread.is_alive()
-
     def start(self) -> None:
         self._thread.start()
 

@@ -79,10 +79,6 @@ class Maintenance:
         has_more = [self._move_safely(run, now) for run in runs]
         return any([*has_more, self._tidy(now)])
 
-    def poke_retention(self) -> None:
-        """Something was deleted: tidy at the next tick."""
-        self._tidied_at = float("-inf")
-
     def _reap(self) -> None:
         lapsed = self._ledger.reap()
         if lapsed:

@@ -65,6 +65,23 @@ class Row:
                 return remedy
         return self.remedy
 
+    def to_dict(self) -> dict[str, Any]:
+        """The row as JSON. Without its example, whose body depends on the address that serves it."""
+        return {
+            "slug": self.slug,
+            "status": self.status,
+            "title": self.title,
+            "where": sorted(self.where),
+            "error_codes": list(self.error_codes),
+            "exception": self.exception or None,
+            "meaning": self.meaning,
+            "cause": self.cause,
+            "remedy": self.remedy.to_dict(),
+            "remedies": {code: remedy.to_dict() for code, remedy in self.remedies.items()},
+            "members": list(self.members),
+            "provoke": self.provoke,
+        }
+
 
 def _matches(pattern: str, error_code: str) -> bool:
     if _KIND not in pattern:

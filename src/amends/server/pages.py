@@ -51,22 +51,11 @@ def get_problem_type(request: Request, hub: Hub, slug: Annotated[str, Path(max_l
 
 
 def row_body(row: Row, public_url: str) -> dict[str, Any]:
-    """A row of the catalogue as JSON."""
+    """A row of the catalogue as JSON, with its address and an example of its body."""
     return {
         "object": "problem_type",
         "type": f"{public_url}/errors/{row.slug}",
-        "slug": row.slug,
-        "status": row.status,
-        "title": row.title,
-        "where": sorted(row.where),
-        "error_codes": list(row.error_codes),
-        "exception": row.exception or None,
-        "meaning": row.meaning,
-        "cause": row.cause,
-        "remedy": row.remedy.to_dict(),
-        "remedies": {code: remedy.to_dict() for code, remedy in row.remedies.items()},
-        "members": list(row.members),
-        "provoke": row.provoke,
+        **row.to_dict(),
         "example": problem(row.slug, **dict(row.example)).to_body(public_url),
     }
 
