@@ -317,11 +317,23 @@ def test_after_three_lapses_of_a_span_its_pieces_run_alone(ledger: Ledger, clock
         clock.advance(1)
         ledger.reap()
 
-    suspected = claim(ledger, max_items=1)
-    assert (seqs(suspected), suspected.alone) == ([0], True)
-    ledger.commit(Commit(suspected.id, final=True))
-    pieces = [claim(ledger, max_items=1) for _ in range(3)]
-    assert [(seqs(piece), piece.alone) for piece in pieces] == [([0], True), ([1], True), ([2], False)]
+    pieces = [claim(ledger) for _ in range(3)]
+    assert [(seqs(piece), piece.alone) for piece in pieces] == [([2, 3], False), ([0], True), ([1], True)]
+
+
+def test_an_item_that_takes_its_worker_along_each_time_keeps_nobody_from_their_turn(ledger: Ledger) -> None:
+    run = create(ledger, 6)
+    lost = 0
+    while ledger.conservation(run.id).outcomes < 5:
+        lease = claim(ledger)
+        if 2 in seqs(lease):
+            assert ledger.release_owner("worker-1", lapsed=True) == 1
+            lost += 1
+        else:
+            succeed(ledger, lease)
+    assert lost <= 4
+    again = claim(ledger)
+    assert (seqs(again), again.alone) == ([2], True)
 
 
 def test_lapses_count_for_what_was_left_not_for_what_had_ended(ledger: Ledger, clock: HandClock) -> None:

@@ -279,11 +279,11 @@ class LedgerMachine(RuleBasedStateMachine):
         lapsed, found = set(self.model.reap()), set(self.real.reap())
         assert found == {twin.real.id for twin in self.twins if twin.model.id in lapsed}
 
-    @rule(how=st.sampled_from(["release", "crash", "crash", "start"]), owner=owners)
+    @rule(how=st.sampled_from(["release", "lose", "lose", "crash", "crash", "start"]), owner=owners)
     def interrupt(self, how: str, owner: str) -> None:
         """A worker leaves, or the owning process ends between two steps, and may start by returning every lease."""
-        if how == "release":
-            self.both(lambda ledger: ledger.release_owner(owner))
+        if how in ("release", "lose"):
+            self.both(lambda ledger: ledger.release_owner(owner, lapsed=how == "lose"))
             return
         self.database.close()
         self.database, self.real = self.open()

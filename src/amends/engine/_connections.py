@@ -39,6 +39,7 @@ class Connection:
         self._configure = configure
         self._signal = signal
         self._patience_seconds = patience_seconds
+        self._is_wanted = True
         self._sending = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name=f"connection-{desk.worker_id}", daemon=True)
@@ -54,10 +55,16 @@ class Connection:
 
     def drain(self, grace_seconds: float) -> None:
         """Have the worker finish and exit."""
+        self._is_wanted = False
         self._send(Stop(grace_seconds))
 
     def close(self) -> None:
-        """The worker is gone, or is to be: end the connection."""
+        """End the connection, whatever the worker has in hand."""
+        self._is_wanted = False
+        self.cut()
+
+    def cut(self) -> None:
+        """The worker is gone: end the connection if it has not ended by itself."""
         self._closing.set()
         try:
             self._channel.shutdown(socket.SHUT_RDWR)
@@ -80,7 +87,7 @@ class Connection:
         finally:
             self._closing.set()
             self._channel.close()
-            self._persist(self.desk.release)
+            self._persist(lambda: self.desk.release(lapsed=self._is_wanted))
 
     def _answer(self, message: ToOwner) -> None:
         replies = self._persist(lambda: self.desk.answer(message))

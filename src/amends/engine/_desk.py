@@ -103,11 +103,11 @@ class Desk:
             self.pending = self._request(report.claim)
         return [Committed(report.lease_id, False)]
 
-    def release(self) -> int:
-        """The worker is gone: what it held goes back. The number of leases."""
+    def release(self, *, lapsed: bool) -> int:
+        """The worker is gone: what it held goes back. The number of leases. lapsed: nobody had asked it to go."""
         self._forget()
         self.pending = None
-        released = self._ledger.release_owner(self.worker_id)
+        released = self._ledger.release_owner(self.worker_id, lapsed=lapsed)
         if released:
             self._signal.wake()
             self._on_end()

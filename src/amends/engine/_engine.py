@@ -246,7 +246,7 @@ class Engine:
         with self._lock:
             connection = self._connections.pop(worker_id, None)
         if connection is not None:
-            connection.close()
+            connection.cut()
 
     def _await_exits(self, grace_seconds: float) -> None:
         until = time.monotonic() + grace_seconds + _STOP_MARGIN_SECONDS

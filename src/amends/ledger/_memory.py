@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random, SystemRandom
 
 from amends.ledger._lines import ResultLines, pack_items
-from amends.ledger._memory_run import Grant, RunRecord, has_status, size
+from amends.ledger._memory_run import LAPSES_UNTIL_ALONE, Grant, RunRecord, has_status, size
 from amends.ledger._protocol import Also
 from amends.ledger._types import (
     ClaimRequest,
@@ -39,7 +39,6 @@ from amends.problems import Problem
 
 MAX_APPENDED = 10_000
 MAX_CHUNK_BYTES = 1024 * 1024
-LAPSES_UNTIL_ALONE = 3
 
 Row = tuple[int, RunRecord, int]
 """A result: its cursor, the run that gave it, the item's seq in that run."""
@@ -155,8 +154,8 @@ class MemoryLedger:
         with self._lock:
             return self.commit(commit), self.claim(request)
 
-    def release_owner(self, owner: str) -> int:
-        return len(self._end_leases(lambda run, grant: grant.owner == owner))
+    def release_owner(self, owner: str, *, lapsed: bool = False) -> int:
+        return len(self._end_leases(lambda run, grant: grant.owner == owner, lapsed=lapsed))
 
     def release_all(self) -> int:
         return len(self._end_leases(lambda run, grant: True))

@@ -34,6 +34,7 @@ from amends.ledger._types import (
 )
 from amends.problems import Problem
 
+LAPSES_UNTIL_ALONE = 3
 MAX_ATTEMPTS_KEPT = 20
 MAX_DUPLICATES_NAMED = 1_000
 
@@ -45,6 +46,11 @@ class Span:
     lo: int
     hi: int
     lapses: int = 0
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether its items run one at a time."""
+        return self.lapses >= LAPSES_UNTIL_ALONE
 
 
 @dataclass(slots=True)
@@ -217,11 +223,12 @@ class RunRecord:
         return {seq: self.deferred.pop(seq).attempts for seq in self._fitting(due, max_items, max_bytes)}
 
     def take_head(self, max_items: int, max_bytes: int) -> Span:
-        """Cut the head off the lowest pending span."""
-        span = self.pending[0]
-        end = span.lo + len(self._fitting(range(span.lo, span.hi), max_items, max_bytes))
+        """Cut the head off the pending span whose turn it is."""
+        span = min(self.pending, key=lambda span: (span.lapses if span.is_alone else 0, span.lo))
+        end = span.lo + (1 if span.is_alone else len(self._fitting(range(span.lo, span.hi), max_items, max_bytes)))
         head = Span(span.lo, end, span.lapses)
-        self.pending[:1] = [Span(end, span.hi, span.lapses)] if end < span.hi else []
+        at = self.pending.index(span)
+        self.pending[at : at + 1] = [Span(end, span.hi, span.lapses)] if end < span.hi else []
         return head
 
     def _fitting(self, seqs: Sequence[int], max_items: int, max_bytes: int) -> Sequence[int]:

@@ -67,7 +67,8 @@ class Ledger(Protocol):
     def claim(self, request: ClaimRequest) -> Lease | None:
         """Lease due deferred items, else the head of a pending span, of a run in progress and not paused.
 
-        A workspace with work is drawn at random, then a run by priority weight, then its lowest span.
+        A workspace with work is drawn at random, then a run by priority weight, then its lowest span; those that lapsed
+        three times or more come last, the fewest lapses first, and are claimed item by item.
         """
 
     def renew(self, lease_id: str, ttl_seconds: float) -> Standing:
@@ -82,8 +83,11 @@ class Ledger(Protocol):
     def commit_and_claim(self, commit: Commit, request: ClaimRequest) -> tuple[bool, Lease | None]:
         """Both in one transaction; the claim is made even when the commit was fenced."""
 
-    def release_owner(self, owner: str) -> int:
-        """Return at once what the owner's leases hold; the number of leases. No death, no lapse."""
+    def release_owner(self, owner: str, *, lapsed: bool = False) -> int:
+        """Return at once what the owner's leases hold; the number of leases. No death.
+
+        lapsed: the owner is gone and was not asked to go, which counts a lapse on their spans.
+        """
 
     def release_all(self) -> int:
         """Return what every lease holds: the owning process just started, so no worker can hold one."""

@@ -160,7 +160,7 @@ class Lease:
 
     id is the fence: random, never reused. packed: the items as one text, so that a million of them pass through
     the owner's process without becoming Python objects there; ``amends.ledger.unpack_items`` reads it.
-    alone: run all items one at a time (their span lapsed three times). A suspect, an item that was in flight at a
+    alone: it holds one item to be run by itself (its span lapsed three times). A suspect, an item that was in flight at a
     death, is known by its own ``deaths``.
     """
 

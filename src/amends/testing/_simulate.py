@@ -261,7 +261,7 @@ class Simulation:
             if self._stations.pop(station.desk.worker_id, None) is not None:
                 station.to_worker.is_cut = station.to_owner.is_cut = True
                 if is_noticed and self._is_owner_up:
-                    station.desk.release()
+                    station.desk.release(lapsed=True)
                 self._start_worker()
 
         self.world.after(self.world.chance.uniform(0.01, 1.0) if is_noticed else 8.0, notice)

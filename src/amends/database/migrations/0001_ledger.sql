@@ -85,8 +85,8 @@ create table pending (
   primary key (run_no, lo)
 ) strict, without rowid;
 
--- A sample leaves thousands of held spans between those that may be claimed.
-create index pending_open on pending (run_no, lo) where held = 0;
+-- The order in which spans are claimed. A sample leaves thousands of held ones between those that may be.
+create index pending_open on pending (run_no, iif(lapses < 3, 0, lapses), lo) where held = 0;
 
 -- lo and hi are null for a lease on deferred items, which name it themselves. remaining: items not yet reported.
 create table lease (

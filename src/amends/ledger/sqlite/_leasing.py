@@ -57,7 +57,7 @@ def claim(tx: Transaction, request: ClaimRequest, now_ms: int, draw: random.Rand
     ready = [
         row
         for row in tx.execute(LEASING.ready_runs, {"now_ms": now_ms})
-        if (row[4] or row[5] is not None) and (not request.kinds or row[3] in request.kinds)
+        if (row[4] or row[5]) and (not request.kinds or row[3] in request.kinds)
     ]
     if not ready:
         return None
@@ -78,11 +78,12 @@ def _draw_run(ready: list[tuple[Any, ...]], draw: random.Random) -> tuple[int, b
 
 
 def _claim_span(tx: Transaction, run_no: int, request: ClaimRequest, now_ms: int) -> Lease:
-    """Cut the head off the lowest span."""
-    span = tx.one(LEASING.lowest_span, {"run_no": run_no})
+    """Cut the head off the span whose turn it is."""
+    span = tx.one(LEASING.next_span, {"run_no": run_no})
     assert span is not None, "a ready run has a span"
     lo, hi, lapses, has_suspects, *head = span
-    end = _fitting_end(tx, run_no, lo, min(hi, lo + request.max_items - 1), request.max_bytes)
+    most = 1 if lapses >= _ALONE_AFTER_LAPSES else request.max_items
+    end = _fitting_end(tx, run_no, lo, min(hi, lo + most - 1), request.max_bytes)
     if end < hi:
         tx.execute(LEASING.shorten_span, {"run_no": run_no, "lo": lo, "next": end + 1})
     else:

@@ -129,8 +129,8 @@ class SqliteLedger:
     def commit_and_claim(self, commit: Commit, request: ClaimRequest) -> tuple[bool, Lease | None]:
         return self._database.write(lambda tx: (self._commit(tx, commit), self._claim(tx, request)))
 
-    def release_owner(self, owner: str) -> int:
-        return self._give_back(lambda tx: tx.execute(LEASING.leases_of_owner, (owner,)))
+    def release_owner(self, owner: str, *, lapsed: bool = False) -> int:
+        return self._give_back(lambda tx: tx.execute(LEASING.leases_of_owner, (owner,)), lapses=int(lapsed))
 
     def release_all(self) -> int:
         return self._give_back(lambda tx: tx.execute(LEASING.all_leases))
@@ -356,9 +356,9 @@ class SqliteLedger:
     def _commit(self, tx: Transaction, commit: Commit) -> bool:
         return _leasing.commit(tx, commit, self._clock(), self._now_ms())
 
-    def _give_back(self, which: Callable[[Transaction], Iterable[tuple[str]]]) -> int:
+    def _give_back(self, which: Callable[[Transaction], Iterable[tuple[str]]], *, lapses: int = 0) -> int:
         def work(tx: Transaction) -> int:
-            return _leasing.give_back_all(tx, [row[0] for row in which(tx)], self._now_ms())
+            return _leasing.give_back_all(tx, [row[0] for row in which(tx)], self._now_ms(), lapses=lapses)
 
         return self._database.write(work)
 

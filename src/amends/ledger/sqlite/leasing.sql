@@ -1,18 +1,19 @@
 -- name: ready_runs
--- Runs with something to lease: (no, workspace_id, priority, kind, id of the due deferral if any, lo and hi of the lowest span).
+-- Runs in progress: (no, workspace_id, priority, kind, whether a deferred item is due, whether a span waits).
 select r.no, r.workspace_id, r.priority, r.kind,
   exists (select 1 from deferred d where d.run_no = r.no and d.lease_id is null and d.due_ms <= :now_ms),
-  (select p.lo from pending p indexed by pending_open where p.run_no = r.no and p.held = 0 order by p.lo limit 1)
+  exists (select 1 from pending p indexed by pending_open where p.run_no = r.no and p.held = 0)
 from run r
 where r.state = 'in_progress' and r.paused_reason is null and r.deleted = 0;
 
--- name: lowest_span
--- The lowest span of a run, whether suspects are in it, and what a lease says of the run (see lease_head).
+-- name: next_span
+-- The lowest span of a run, of those that lapsed three times or more the one that lapsed least, after the
+-- others; whether suspects are in it, and what a lease says of the run (see lease_head).
 select p.lo, p.hi, p.lapses,
   exists (select 1 from suspect s where s.key between (p.run_no << 32) | p.lo and (p.run_no << 32) | p.hi),
   r.id, r.kind, r.mode, r.params, r.request_id, r.public_url, r.deadline
 from pending p indexed by pending_open join run r on r.no = p.run_no
-where p.run_no = :run_no and p.held = 0 order by p.lo limit 1;
+where p.run_no = :run_no and p.held = 0 order by iif(p.lapses < 3, 0, p.lapses), p.lo limit 1;
 
 -- name: shorten_span
 update pending set lo = :next where run_no = :run_no and lo = :lo;
