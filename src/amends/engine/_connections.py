@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from amends.engine._desk import Desk
 from amends.engine._signal import WorkSignal
-from amends.engine._wire import Configure, Report, StandingOf, Stop, ToOwner, ToSupervisor, frame, receive, to_owner
+from amends.engine._wire import Configure, Incoming, Report, StandingOf, Stop, ToOwner, ToSupervisor, frame, to_owner
 
 R = TypeVar("R")
 
@@ -78,7 +78,8 @@ class Connection:
     def _serve(self) -> None:
         try:
             self._send(self._configure)
-            while not self._closing.is_set() and (data := receive(self._channel)) is not None:
+            incoming = Incoming(self._channel)
+            while not self._closing.is_set() and (data := incoming.receive()) is not None:
                 self._answer(to_owner.decode(data))
         except OSError:
             pass  # a socket that breaks has ended

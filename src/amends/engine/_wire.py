@@ -11,6 +11,7 @@ Requests of a supervisor are answered in order. Items and outcomes pass through 
 from __future__ import annotations
 
 import socket
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ import msgspec
 from amends.ledger import Deferral, FailedAttempt, Standing
 
 _LENGTH = 4
+_PIECE = 1 << 18
 
 
 class Rules(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -202,18 +204,20 @@ class Frames:
         del self._buffer[:start]
 
 
-def receive(connection: socket.socket) -> bytearray | None:
-    """The next frame of a blocking socket; None at its end."""
-    head = _receive_exactly(connection, _LENGTH)
-    return None if head is None else _receive_exactly(connection, int.from_bytes(head, "big"))
+class Incoming:
+    """The frames of a blocking socket. Reads ahead: a call for the length alone would cost more than a small frame."""
 
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._piece = memoryview(bytearray(_PIECE))
+        self._frames = Frames()
+        self._complete: deque[bytes] = deque()
 
-def _receive_exactly(connection: socket.socket, size: int) -> bytearray | None:
-    buffer = bytearray(size)
-    rest = memoryview(buffer)
-    while rest:  # one call mostly; a signal may cut it short
-        received = connection.recv_into(rest, 0, socket.MSG_WAITALL)
-        if not received:
-            return None
-        rest = rest[received:]
-    return buffer
+    def receive(self) -> bytes | None:
+        """The next frame; None at the socket's end."""
+        while not self._complete:
+            received = self._connection.recv_into(self._piece)
+            if not received:
+                return None
+            self._complete.extend(self._frames.feed(self._piece[:received]))
+        return self._complete.popleft()

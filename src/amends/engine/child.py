@@ -21,7 +21,7 @@ from amends.blobs import LocalBlobs
 from amends.engine._composer import AnotherTry, Composer, unexpected
 from amends.engine._loading import Processors
 from amends.engine._process import die_with_parent
-from amends.engine._wire import Begin, Chunk, Opened, Prepare, Ready, Results, frame, raw, receive, to_child
+from amends.engine._wire import Begin, Chunk, Incoming, Opened, Prepare, Ready, Results, frame, raw, to_child
 from amends.engine.processor import Failed, Job, Result, Session, Surroundings, WorkItem
 from amends.ledger import LeasedItem, Outcome, ResultLines, unpack_items
 from amends.problems import Problem, ProblemError
@@ -208,7 +208,7 @@ class Child:
 
     def run(self) -> None:
         """Until the supervisor's socket ends."""
-        messages = iter(lambda: receive(self._connection), None)
+        messages = iter(Incoming(self._connection).receive, None)
         prepare = to_child.decode(next(messages))
         assert isinstance(prepare, Prepare)
         surroundings = Surroundings(Path(prepare.blobs), Path(prepare.cache), prepare.threads)

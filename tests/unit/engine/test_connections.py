@@ -18,6 +18,7 @@ from amends.engine._wire import (
     Claim,
     Committed,
     Configure,
+    Incoming,
     Leased,
     Prepare,
     Renew,
@@ -26,7 +27,6 @@ from amends.engine._wire import (
     StandingOf,
     frame,
     raw,
-    receive,
     to_supervisor,
 )
 from amends.ledger import Deferral, MemoryLedger, NewItem, Outcome
@@ -121,6 +121,7 @@ class Talk:
     def __init__(self, ledger: MemoryLedger, patience_seconds: float = 30.0) -> None:
         ours, self.worker = socket.socketpair()
         self.worker.settimeout(20)
+        self._incoming = Incoming(self.worker)
         self.signal = WorkSignal(time.monotonic)
         self.connection = Connection(
             desk_of(ledger, self.signal), ours, CONFIGURE, self.signal, patience_seconds=patience_seconds
@@ -132,7 +133,7 @@ class Talk:
         self.worker.sendall(frame(message))
 
     def hear(self) -> Any:
-        data = receive(self.worker)
+        data = self._incoming.receive()
         assert data is not None
         return to_supervisor.decode(data)
 
