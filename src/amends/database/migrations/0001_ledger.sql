@@ -88,6 +88,7 @@ create table pending (
 -- The order in which spans are claimed. A sample leaves thousands of held ones between those that may be.
 create index pending_open on pending (run_no, iif(lapses < 3, 0, lapses), lo) where held = 0;
 
+-- A handful of rows at any time, so without further indexes: each would be one more page to write a commit.
 -- lo and hi are null for a lease on deferred items, which name it themselves. remaining: items not yet reported.
 create table lease (
   id text primary key,
@@ -99,9 +100,6 @@ create table lease (
   remaining integer not null,
   expires_ms integer not null
 ) strict, without rowid;
-
-create index lease_by_run on lease (run_no);
-create index lease_by_owner on lease (owner);
 
 -- due_ms is on the monotonic clock, 0 after another boot.
 create table deferred (
