@@ -32,13 +32,14 @@ START = 1_700_000_000.0
 
 
 class HandClock:
-    """Wall and monotonic time, moved only by the test; in steps of whole milliseconds."""
+    """Wall and monotonic time, moved only by the test; in steps of whole milliseconds. jump: how far off the wall clock is set."""
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.jump = 0.0
 
     def wall(self) -> float:
-        return START + self.now
+        return START + self.now + self.jump
 
     def monotonic(self) -> float:
         return 1_000.0 + self.now

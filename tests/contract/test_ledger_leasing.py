@@ -475,3 +475,21 @@ def test_workers_at_the_same_time_never_share_an_item(adapter: Ledger) -> None:
     assert faults == []
     assert sorted(seq for lease_seqs in taken for seq in lease_seqs) == list(range(200))
     assert read(ledger, run).counts == Counts(total=200, succeeded=200)
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
+def test_setting_the_wall_clock_expires_no_lease_and_makes_nothing_due(
+    ledger: Ledger, clock: HandClock, jump: float
+) -> None:
+    create(ledger, 4)
+    lease = claim(ledger, max_items=2, ttl_seconds=10)
+    defer(ledger, lease, [1], 5.0)
+    clock.jump = jump
+    clock.advance(4)
+    assert not ledger.reap()
+    assert ledger.renew(lease.id, 10) == "held"
+    assert seqs(claim(ledger)) == [2, 3]
+    clock.advance(1)
+    assert seqs(claim(ledger)) == [1]
+    clock.advance(9)
+    assert lease.id in ledger.reap()

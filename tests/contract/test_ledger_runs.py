@@ -407,3 +407,32 @@ def test_an_items_record_tells_everything(ledger: Ledger) -> None:
     line = line_members(record.line)
     assert (line["object"], line["batch_id"]) == ("batch_prediction.result", run.id)
     assert (line["custom_id"], line["status"]) == ("item-1", "errored")
+
+
+def test_lines_and_runs_go_by_their_own_schedules_and_a_lineage_as_a_whole(ledger: Ledger, clock: HandClock) -> None:
+    alone = complete(ledger, create(ledger, 2))
+    root = complete(ledger, create(ledger, 2), failing=[1])
+    clock.advance(10)
+    between = clock.wall()
+    child = retry_of(ledger, root)
+    assert ledger.outdated(lines_before=between, runs_before=between) == ([alone.id], [alone.id])
+
+    clock.advance(10)
+    complete(ledger, child)
+    assert ledger.outdated(lines_before=between, runs_before=between) == ([alone.id], [alone.id])
+    clock.advance(10)
+    lines, runs = ledger.outdated(lines_before=clock.wall(), runs_before=between)
+    assert (set(lines), runs) == ({alone.id, root.id, child.id}, [alone.id])
+
+    for run_id in lines:
+        ledger.delete_lines(run_id)
+    assert ledger.outdated(lines_before=clock.wall(), runs_before=0.0) == ([], [])
+    assert set(ledger.outdated(lines_before=0.0, runs_before=clock.wall())[1]) == {alone.id, root.id, child.id}
+
+
+def test_oldest_ends_are_outdated_first_and_no_more_than_asked_for(ledger: Ledger, clock: HandClock) -> None:
+    runs = []
+    for _ in range(3):
+        runs.append(complete(ledger, create(ledger, 1)).id)
+        clock.advance(1)
+    assert ledger.outdated(lines_before=clock.wall(), runs_before=clock.wall(), limit=2) == (runs[:2], runs[:2])

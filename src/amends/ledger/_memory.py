@@ -406,9 +406,9 @@ class MemoryLedger:
         newest = {view.root_id: -math.inf for view in views}
         for view in views:
             newest[view.root_id] = max(newest[view.root_id], math.inf if view.ended_at is None else view.ended_at)
-        ended = [(view, view.ended_at) for view in views if view.ended_at is not None]
-        lines = [view.id for view, at in ended if at < lines_before and view.lines_deleted_at is None]
-        return lines[:limit], [view.id for view, _ in ended if newest[view.root_id] < runs_before][:limit]
+        ended = [view for view in views if view.is_terminal]
+        lines = [view.id for view in ended if newest[view.root_id] < lines_before and view.lines_deleted_at is None]
+        return lines[:limit], [view.id for view in ended if newest[view.root_id] < runs_before][:limit]
 
     def delete_lines(self, run_id: str) -> None:
         with self._lock:

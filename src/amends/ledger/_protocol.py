@@ -206,8 +206,9 @@ class Ledger(Protocol):
     def outdated(
         self, *, lines_before: float, runs_before: float, limit: int = 100
     ) -> tuple[Sequence[str], Sequence[str]]:
-        """Terminal runs of all workspaces whose time is up, oldest first, at most ``limit`` each: those that ended before
-        ``lines_before`` and still have their lines, and those of lineages whose newest end lies before ``runs_before``."""
+        """Terminal runs of all workspaces whose time is up, oldest first, at most ``limit`` each: those of lineages whose
+        newest end lies before ``lines_before`` and that still have their lines, and those of lineages whose newest end lies
+        before ``runs_before``."""
 
     def delete_lines(self, run_id: str) -> None:
         """Mark the result lines deleted now; ``clean`` removes them. InvalidTransition unless terminal."""

@@ -183,10 +183,15 @@ insert into meta (name, value) values ('boot_id', :boot_id) on conflict (name) d
 update deferred set due_ms = 0;
 
 -- name: outdated_lines
--- Runs that ended before a time and still have their lines.
+-- Runs that still have their lines, of lineages of which no run is unfinished or ended at that time or later: what was
+-- retried is read together with what was not.
 select id from run
 where state in ('completed', 'failed', 'cancelled', 'expired') and deleted = 0 and lines_deleted_at is null
   and coalesce(completed_at, failed_at, cancelled_at, expired_at) < :before
+  and not exists (
+    select 1 from run newer
+    where newer.root_id = run.root_id and newer.deleted = 0 and newer.state <> 'receiving'
+      and coalesce(newer.completed_at, newer.failed_at, newer.cancelled_at, newer.expired_at, 9e18) >= :before)
 order by coalesce(completed_at, failed_at, cancelled_at, expired_at) limit :limit;
 
 -- name: outdated_runs
