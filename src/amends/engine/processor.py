@@ -88,12 +88,18 @@ class Session(Protocol):
 
 
 class Processor(Protocol):
+    """The work done to items of one kind of run. kind: by which the engine finds it."""
+
     kind: str
 
     def validate(self, job: Job, payload: Mapping[str, Any]) -> Problem | None:
         """What can be said against an item before it runs. Pure and cheap; called in the owner's process."""
         ...
 
-    def needs(self, job: Job) -> Needs: ...
+    def needs(self, job: Job) -> Needs:
+        """What the job needs of a worker. Pure and cheap; called in the owner's process."""
+        ...
 
-    def open(self, surroundings: Surroundings) -> Session: ...
+    def open(self, surroundings: Surroundings) -> Session:
+        """Get ready to process, once a child. What it raises becomes the problem of every item of the kind."""
+        ...

@@ -76,6 +76,8 @@ class NewItem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
+    """How many items of a run ended in which way. The four ways and ``processing`` always sum to ``total``."""
+
     total: int = 0
     succeeded: int = 0
     errored: int = 0
