@@ -29,7 +29,7 @@ format: $(READY)
 
 bench: $(READY) .venv-bench/.installed  ## see benchmarks/README.md
 	$(BIN)/python -m benchmarks.engine.run
-	$(BIN)/python -m benchmarks.engine.run --lease 1 --workers 4 --only amends,bare
+	$(BIN)/python -m benchmarks.engine.run --lease 1 --workers 6 --only amends,bare
 	$(BIN)/python -m benchmarks.million.run
 
 serve: $(READY)
