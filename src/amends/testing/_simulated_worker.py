@@ -31,7 +31,8 @@ class SimulatedProcessor:
         return Needs(int(job.params["batch_size"]), ITEM_TIMEOUT_SECONDS)
 
     def open(self, surroundings: Surroundings) -> Session:
-        raise NotImplementedError("a simulated child works without a session")
+        """Never called: sessions are opened in real children, and a simulated one answers for the items itself."""
+        raise AssertionError("a simulated child opens no session")
 
 
 def make_processor() -> Processor:

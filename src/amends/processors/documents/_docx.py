@@ -40,6 +40,7 @@ def _check_archive(path: Path, limits: Limits) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
+    # NotImplementedError is zipfile's word for a compression or a version that it does not know
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
         raise unprocessable("DOCUMENT_CORRUPTED", "The Word document is damaged or ends too soon") from error
     if unpacked > limits.archive_bytes:
