@@ -67,7 +67,7 @@ def problem_lines(row: Row) -> Iterator[str]:
         f"Codes: {', '.join(f'`{code}`' for code in row.error_codes)}. "
         f"SDK: {f'`{row.exception}`' if row.exception else 'the problem of an item'}."
     )
-    yield f"Provoke it: {row.provoke}"
+    yield f"Provoke it: {row.provoke} In [test mode](../howto/testing.md): {' or '.join(f'`{one}`' for one in row.simulations)}."
 
 
 def problems_page() -> str:

@@ -105,7 +105,7 @@ def test_every_target_of_the_makefile_that_the_pages_name_exists() -> None:
 
 def test_locks_carry_hashes_and_no_address() -> None:
     locks = sorted((ROOT / "requirements").glob("*.txt"))
-    assert {lock.stem for lock in locks} == {"core", "server", "models", "dev", "uv"}
+    assert {lock.stem for lock in locks} == {"core", "server", "models", "dev", "uv", "weights"}
     for lock in locks:
         text = lock.read_text()
         assert "://" not in text

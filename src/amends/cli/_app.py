@@ -242,6 +242,7 @@ def serve(
     host: str | None = None,
     port: int | None = None,
     no_auth: bool | None = None,
+    test: bool | None = None,
     public_url: str | None = None,
     workers: int | None = None,
     log_format: Literal["text", "json"] | None = None,
@@ -260,6 +261,8 @@ def serve(
         Port to listen on, 8080 by default; 0 takes any free one.
     no_auth
         Let everybody in as the owner; on loopback only.
+    test
+        Put whoever comes without a key, on the local socket or with --no-auth, into test mode.
     public_url
         What the type addresses of problems begin with; by default the address listened on.
     workers
@@ -275,6 +278,7 @@ def serve(
         "host": host,
         "port": port,
         "no_auth": no_auth,
+        "test": test,
         "public_url": public_url,
         "engine.workers": workers,
         "log_format": log_format,

@@ -33,6 +33,7 @@ def explain(name: str | None, words: Words) -> None:
     words.data(f"Codes       {', '.join(row.error_codes)}")
     words.data(f"Exception   {row.exception or 'none: it reaches the SDK as the problem of an item'}")
     words.data(f"Provoke it  {row.provoke}")
+    words.data(f"Test mode   {' or '.join(row.simulations)}")
 
 
 def _list(words: Words) -> None:

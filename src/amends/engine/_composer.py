@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from amends.engine.processor import Failed, Result
-from amends.ledger import Deferral, FailedAttempt, LeasedItem, Outcome, ResultLines
+from amends.ledger import Deferral, FailedAttempt, ItemStatus, LeasedItem, Outcome, ResultLines
 from amends.problems import Problem, problem
 from amends.resilience import Defer, Draw, item_decision
 
@@ -23,6 +23,14 @@ _CAUSES: Final = {
     "ITEM_TIMED_OUT": "The item was stopped {deaths} times because it did not end within its time limit, and was set aside",
     "ITEM_OUT_OF_MEMORY": "The item was stopped {deaths} times because it needed more memory than allowed, and was set aside",
 }
+
+
+_STATUS_OF: Final[dict[str, ItemStatus]] = {
+    "batch_cancelled": "canceled",
+    "credit_exceeded": "canceled",
+    "batch_expired": "expired",
+}
+"""What the engine itself ends items with, and how; of a try at an item it only comes where test mode simulates it."""
 
 
 class AnotherTry(NamedTuple):
@@ -73,7 +81,7 @@ class Composer:
     def _failed(self, item: LeasedItem, cause: Problem, elapsed_ms: int) -> Outcome | AnotherTry:
         tries = item.attempts + item.deaths + 1
         decision = item_decision(cause, item.attempts + 1, self._max_attempts, self._draw)
-        if isinstance(decision, Defer):
+        if isinstance(decision, Defer) and cause.slug not in _STATUS_OF:
             return AnotherTry(
                 Deferral(item.seq, item.attempts + 1, decision.after_seconds),
                 failed_attempt(self._lines, item, tries, self._clock(), cause),
@@ -93,8 +101,9 @@ def ended(
     kept: Callable[[bytes], bytes] = bytes,
 ) -> Outcome:
     """The outcome of an item that ends in ``cause``."""
-    line = lines.ended(item.custom_id, "errored", cause, attempts=tries, elapsed_ms=elapsed_ms)
-    return Outcome(item.seq, "errored", cause.slug, tries, elapsed_ms, kept(line))
+    status = _STATUS_OF.get(cause.slug, "errored")
+    line = lines.ended(item.custom_id, status, cause, attempts=tries, elapsed_ms=elapsed_ms)
+    return Outcome(item.seq, status, cause.slug, tries, elapsed_ms, kept(line))
 
 
 def failed_attempt(lines: ResultLines, item: LeasedItem, number: int, at: float, cause: Problem) -> FailedAttempt:

@@ -21,6 +21,7 @@ from amends.blobs import LocalBlobs
 from amends.engine._composer import AnotherTry, Composer, unexpected
 from amends.engine._loading import Processors
 from amends.engine._process import die_with_parent
+from amends.engine._simulation import SimulatedItems
 from amends.engine._wire import Begin, Chunk, Incoming, Opened, Prepare, Ready, Results, frame, raw, to_child
 from amends.engine.processor import Failed, Job, Result, Session, Surroundings, WorkItem
 from amends.ledger import LeasedItem, Outcome, ResultLines, unpack_items
@@ -128,7 +129,9 @@ class Assignment:
         self._session = session
         self._blobs = blobs
         self._batch_size = begin.batch_size
-        self._job = Job(begin.run_id, begin.mode, json.loads(begin.params or b"{}"))
+        params = json.loads(begin.params or b"{}")
+        self._simulated = SimulatedItems(params) if begin.mode == "test" else None
+        self._job = Job(begin.run_id, begin.mode, self._simulated.params if self._simulated else params)
         self._composer = Composer(
             ResultLines(begin.run_id, begin.request_id, begin.public_url),
             max_attempts=max_attempts,
@@ -171,7 +174,23 @@ class Assignment:
     def _results(self, items: Sequence[LeasedItem]) -> Iterator[Result]:
         if isinstance(self._session, Problem):
             return iter([Failed(item.seq, self._session) for item in items])
-        return self._session.process(self._job, self._work_items(items))
+        work = self._work_items(items)
+        if self._simulated is None:
+            return self._session.process(self._job, work)
+        return self._in_test_mode(self._session, self._simulated, list(zip(items, work, strict=True)))
+
+    def _in_test_mode(
+        self, session: Session, simulated: SimulatedItems, items: Sequence[tuple[LeasedItem, WorkItem]]
+    ) -> Iterator[Result]:
+        """Items that ask for nothing first and together, the others one by one: each may wait for minutes."""
+        read = [(leased, *simulated.read(item)) for leased, item in items]
+        if plain := [item for _, asked, item in read if asked is None]:
+            yield from session.process(self._job, plain)
+        for leased, asked, item in read:
+            if asked is not None and (failure := simulated.failure(asked, leased)) is not None:
+                yield Failed(item.seq, failure)
+            elif asked is not None:
+                yield from session.process(self._job, [item])
 
     def _work_items(self, items: Sequence[LeasedItem]) -> list[WorkItem]:
         run_id = self._job.run_id

@@ -29,6 +29,7 @@ from ._sentences import (
     too_many_batches,
     validation_failed,
 )
+from ._simulation import DROP, BadSimulation, Simulation, parse_simulation, take_simulation
 from ._value import (
     STANDARD_MEMBERS,
     Action,
@@ -44,9 +45,11 @@ from ._verdicts import exit_code, headers, x_should_retry
 __all__ = [
     "CATALOGUE",
     "DIALECTS",
+    "DROP",
     "MAX_ERRORS",
     "STANDARD_MEMBERS",
     "Action",
+    "BadSimulation",
     "Dialect",
     "Fault",
     "FieldError",
@@ -54,6 +57,7 @@ __all__ = [
     "ProblemError",
     "Remedy",
     "Row",
+    "Simulation",
     "Where",
     "duplicate",
     "duplicate_custom_id",
@@ -69,12 +73,14 @@ __all__ = [
     "not_authenticated",
     "not_found",
     "parse",
+    "parse_simulation",
     "pointer_to",
     "problem",
     "rate_limited",
     "render",
     "results_gone",
     "spoken",
+    "take_simulation",
     "token_expired",
     "too_many_batches",
     "validation_failed",

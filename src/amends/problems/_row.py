@@ -54,6 +54,12 @@ class Row:
         """The CLI's: 4 for what refuses a request, 3 for what only ends an item or a batch."""
         return REFUSED if "E" in self.where else ITEMS_FAILED
 
+    @property
+    def simulations(self) -> tuple[str, ...]:
+        """How test mode gives it on demand: the header of a request (E), the marker in an item (L)."""
+        header = (f"Amends-Simulate: {self.slug}",) if "E" in self.where else ()
+        return (*header, f"[[simulate: {self.slug}]]") if "L" in self.where else header
+
     def admits(self, error_code: str) -> bool:
         """Whether ``error_code`` is one of this row's, ``{KIND}`` patterns included."""
         return any(_matches(pattern, error_code) for pattern in self.error_codes)
@@ -80,6 +86,7 @@ class Row:
             "remedies": {code: remedy.to_dict() for code, remedy in self.remedies.items()},
             "members": list(self.members),
             "provoke": self.provoke,
+            "simulate": list(self.simulations),
         }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from amends.store import Key, Mode, Role
 
 _RANK: dict[Role, int] = {"viewer": 0, "member": 1, "admin": 2, "owner": 3}
 _OWN_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+SIMULATE = b"amends-simulate"
 _PROTECTED = ("/v1", "/api", "/openai")
 
 
@@ -55,7 +56,8 @@ class Caller:
 class Authentication:
     """ASGI middleware: puts the Caller into the request's state, or refuses the request.
 
-    Keys are looked up in memory. Pages that explain things (``/errors``, ``/docs``, ``/health`` …) are open.
+    Keys are looked up in memory. Pages that explain things (``/errors``, ``/docs``, ``/health`` …) are open, but not to
+    simulation, which needs to know whose it is.
     """
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
@@ -63,7 +65,7 @@ class Authentication:
         self.services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _is_protected(scope["path"]):
+        if scope["type"] == "http" and (_is_protected(scope["path"]) or asks_to_simulate(scope["headers"])):
             scope.setdefault("state", {})["caller"] = self._caller(scope)
         await self.app(scope, receive, send)
 
@@ -87,6 +89,11 @@ class Authentication:
 
 def caller_of(key: Key, secret: str) -> Caller:
     return Caller(key.workspace_id, key.role, key.mode, key.id, key.user_id, credential=secret)
+
+
+def asks_to_simulate(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a request carries ``Amends-Simulate``."""
+    return any(name == SIMULATE for name, _ in headers)
 
 
 def _is_protected(path: str) -> bool:

@@ -75,6 +75,7 @@ def row_html(row: Row, public_url: str) -> str:
             f"<code>{row.exception}</code>" if row.exception else "none: it is the problem of an item",
         ),
         ("How to provoke it", escape(row.provoke)),
+        ("In test mode", " or ".join(f"<code>{escape(one)}</code>" for one in row.simulations)),
     ]
     example = json.dumps(row_body(row, public_url)["example"], indent=2, ensure_ascii=False)
     listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in entries)

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from amends.database import new_id
 from amends.problems import headers, problem
+from amends.server.simulation import DROPPING
 
 _REASON: Final = "The request is not HTTP/1.1."
 
@@ -38,6 +39,7 @@ def protocol_for(public_url: str, head_bytes: int) -> type[HttpToolsProtocol]:
 
         def on_headers_complete(self) -> None:
             self.barren_bytes = 0
+            self.scope["extensions"] = {DROPPING: self.transport.abort}  # type: ignore[dict-item]
             super().on_headers_complete()
 
         def on_body(self, body: bytes) -> None:
