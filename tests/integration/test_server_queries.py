@@ -15,6 +15,7 @@ from tests.servers import RunningServer
         ("/v1/runs?limit=1&x=1", "x"),
         ("/v1/files/file_none/content?download=1", "download"),
         ("/v1/batch-predictions/bpred_none/results?stauts=errored", "stauts"),
+        ("/v1/batch-predictions/bpred_none/items/a/b?full=1", "full"),
         ("/v1/me?%00=1", "\0"),
     ],
 )

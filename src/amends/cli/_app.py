@@ -114,6 +114,40 @@ def runs(
 
 
 @app.command(group=_WORK)
+def watch(run_id: str, /, *, common: Common = COMMON) -> int:
+    """Watch a run until it ends: how far it is, and each item that fails, as it happens. Under --json one event a line.
+
+    Ends like `amends run`: 0 if every item succeeded, 3 if not. Ctrl-C stops watching and leaves the run alone.
+
+    Parameters
+    ----------
+    run_id
+        The run.
+    """
+    from ._watch import watch as command
+
+    return command(common, run_id)
+
+
+@app.command(group=_WORK)
+def item(run_id: str, custom_id: str, /, *, output: Output = None, common: Common = COMMON) -> None:
+    """Show the whole record of one item: what was sent, every failed attempt, its outcome.
+
+    Parameters
+    ----------
+    run_id
+        The run.
+    custom_id
+        The item.
+    output
+        Write the record there, as JSON.
+    """
+    from ._item import show_item
+
+    show_item(common, run_id, custom_id, output)
+
+
+@app.command(group=_WORK)
 def results(
     run_id: str,
     /,

@@ -55,6 +55,11 @@ class Progressing:
     """Shows how far something has come; ``update`` may be called as often as one likes."""
 
     show: Callable[[int, int, int], None]
+    say: Callable[[str], None]
+
+    def note(self, text: str) -> None:
+        """Say something beside the progress, which a bar must not overwrite."""
+        self.say(text)
 
     def update(self, done: int, failed: int, total: int) -> None:
         self.show(done, failed, total)
@@ -64,12 +69,13 @@ class Progressing:
 def progress(words: Words, what: str) -> Iterator[Progressing]:
     """A bar with rate, done, failed and remaining time on a terminal; a log line every ten seconds elsewhere."""
     if words.is_quiet:
-        yield Progressing(lambda done, failed, total: None)
+        yield Progressing(lambda done, failed, total: None, words.say)
     elif words.err.isatty():
         with _bar(words) as bar:
-            yield Progressing(_onto_bar(bar, bar.add_task(what, total=None, failed=0, rate="")))
+            show = _onto_bar(bar, bar.add_task(what, total=None, failed=0, rate=""))
+            yield Progressing(show, lambda text: bar.console.print(text, markup=False, highlight=False))
     else:
-        yield Progressing(_onto_log(words, what))
+        yield Progressing(_onto_log(words, what), words.say)
 
 
 def _bar(words: Words) -> Progress:

@@ -200,4 +200,11 @@ def report(client: Client, batch: BatchPrediction, common: Common) -> int:
     bad = counts["errored"] + counts["canceled"] + counts["expired"]
     if bad and not words.is_quiet:
         show_failures(client, batch.id, words.say, common)
+    return ended_code(batch)
+
+
+def ended_code(batch: BatchPrediction) -> int:
+    """The exit code of a command that a run's end is the end of."""
+    counts = counts_of(batch)
+    bad = counts["errored"] + counts["canceled"] + counts["expired"]
     return ITEMS_FAILED if bad or batch.status in TERMINAL - {"completed"} else SUCCEEDED

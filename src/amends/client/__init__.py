@@ -12,6 +12,7 @@ from amends._lazy import front_door
 if TYPE_CHECKING:
     from ._client import AsyncClient, Client
     from ._context import Clock, GiveUpEvent, ResponseEvent, RetryEvent
+    from ._events import RunEvent
     from ._models import (
         ApiKeyRecord,
         BatchPrediction,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "_client": ("AsyncClient", "Client"),
     "_context": ("Clock", "GiveUpEvent", "ResponseEvent", "RetryEvent"),
+    "_events": ("RunEvent",),
     "_models": (
         "ApiKeyRecord",
         "BatchPrediction",
@@ -95,6 +97,7 @@ __all__ = [
     "ResultLine",
     "RetryEvent",
     "Run",
+    "RunEvent",
     "Sample",
 ]
 

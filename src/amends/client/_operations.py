@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from ._bodies import Body, JsonBody, NdjsonBody
 from ._context import Context, ReadOptions, WriteOptions
+from ._events import RunEvent, watch
 from ._exceptions import Resume
 from ._exchange import Call, exchange
 from ._flow import Flow, Stream
@@ -183,6 +184,9 @@ class RunOperations(Generic[R]):
             prompt=prompt,
         )
         return self.act(run_id, "retry", options, body)
+
+    def watch(self, run_id: str, after: str | None, options: ReadOptions) -> Stream[RunEvent]:
+        return watch(self.context, f"/v1/runs/{segment(run_id)}", after, options)
 
     def wait(self, run_id: str, timeout: float | None, resume: Resume) -> Flow[R]:
         return wait(self.context, Call("GET", self.path(run_id)), self.model, run_id, timeout, resume)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Generic, TypeVar, Unpack
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Generic, TypeVar, Unpack, cast
 
 from ._context import Context, ReadOptions, WriteOptions
+from ._events import RunEvent
 from ._loops import AsyncLoop, SyncLoop
 from ._models import Conservation, Failures, Run
 from ._operations import Replacement, RunOperations, given
@@ -83,6 +84,15 @@ class RunMethods(Generic[R]):
         return self._loop.run(
             self._runs.wait(id, timeout, lambda timeout=None: self.wait(id, timeout=timeout)),
         )
+
+    def events(self, id: str, *, after: str | None = None, **options: Unpack[ReadOptions]) -> Iterator[RunEvent]:
+        """Iterate over what happens to the run until it has ended: its changes, each item that errors, its end.
+
+        after: an event's ``id`` to go on after; None tells every failure from the first. Goes on where a connection breaks, and
+        through a restart of the server. A paused run is watched on. ``timeout`` bounds each silence; the server breaks its own
+        every 15 s. Left early, ``close()`` it to have the connection back at once.
+        """
+        return cast("Iterator[RunEvent]", self._loop.iterate(self._runs.watch(id, after, options)))
 
     def expire(self, id: str, **options: Unpack[WriteOptions]) -> R:
         """Close its completion window now: items without an outcome become ``expired``."""
@@ -173,6 +183,15 @@ class AsyncRunMethods(Generic[R]):
         return await self._loop.run(
             self._runs.wait(id, timeout, lambda timeout=None: self.wait(id, timeout=timeout)),
         )
+
+    def events(self, id: str, *, after: str | None = None, **options: Unpack[ReadOptions]) -> AsyncIterator[RunEvent]:
+        """Iterate over what happens to the run until it has ended: its changes, each item that errors, its end. Not awaited itself.
+
+        after: an event's ``id`` to go on after; None tells every failure from the first. Goes on where a connection breaks, and
+        through a restart of the server. A paused run is watched on. ``timeout`` bounds each silence; the server breaks its own
+        every 15 s. Left early, ``close()`` it to have the connection back at once.
+        """
+        return cast("AsyncIterator[RunEvent]", self._loop.iterate(self._runs.watch(id, after, options)))
 
     async def expire(self, id: str, **options: Unpack[WriteOptions]) -> R:
         """Close its completion window now: items without an outcome become ``expired``."""

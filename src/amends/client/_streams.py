@@ -57,7 +57,7 @@ class ResultStream:
             if failure is None and (answer.is_framed or not has_progressed):
                 return
             broken = 1 if has_progressed else broken + 1
-            yield Sleep(_pause_or_raise(self._context, answer, failure, broken) if failure is not None else 0.0)
+            yield Sleep(pause_or_raise(self._context, answer, failure, broken) if failure is not None else 0.0)
 
     def _read(self, answer: Answer) -> Generator[Step | Emit[dict[str, Any]], Any, Failure | None]:
         """Emit what comes; return why it ended too soon, None for a right end."""
@@ -151,7 +151,7 @@ def download(
         # Where each try begins anew, getting as far as before is no progress.
         broken = 1 if done > furthest else broken + 1
         furthest = max(done, furthest)
-        yield Sleep(_pause_or_raise(context, answer, failure, broken))
+        yield Sleep(pause_or_raise(context, answer, failure, broken))
 
 
 def _is_the_rest(answer: Answer, start: int) -> bool:
@@ -160,8 +160,8 @@ def _is_the_rest(answer: Answer, start: int) -> bool:
     return total.isdecimal() and len(total) < 20 and span == f"bytes {start}-{int(total) - 1}"
 
 
-def _pause_or_raise(context: Context, answer: Answer, failure: Failure, broken: int) -> float:
-    """``broken``: how often in a row the connection broke without anything new."""
+def pause_or_raise(context: Context, answer: Answer, failure: Failure, broken: int) -> float:
+    """How long to wait before a stream is asked for again. broken: how often in a row it broke without anything new."""
     if broken > context.policy.max_retries:
         kind = RequestTimeoutError if failure.is_timeout else NetworkError
         raise kind(f"The answer broke off: {failure.error!r}.", answer.attempts) from failure.error

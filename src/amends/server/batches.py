@@ -214,12 +214,21 @@ async def get_batch_failures(act: Act, batch_id: BatchId, lineage: Lineage = Fal
 @router.get(
     "/{batch_id}/items/{custom_id:path}", responses=answer(ItemObject, "The record."), summary="Get an item's record"
 )
-async def get_batch_item(act: Act, batch_id: BatchId, custom_id: CustomIdPath) -> Response:
+async def get_batch_item(
+    act: Act,
+    batch_id: BatchId,
+    custom_id: CustomIdPath,
+    download: Annotated[bool, Query(description="As a file to keep.")] = False,
+) -> Response:
+    """What was sent, every failed attempt, where the item is, and its outcome: what support needs to see."""
     run = await act.find(batch_id)
     record = await in_thread(act.hub.ledger.item, run.id, custom_id)
     if record is None:
         raise ProblemError(not_found("item", custom_id))
-    return json_response(await in_thread(_item_body, act.hub, run, record))
+    response = json_response(await in_thread(_item_body, act.hub, run, record))
+    if download:
+        response.headers["Content-Disposition"] = f'attachment; filename="{run.id}-{record.seq}.json"'
+    return response
 
 
 def _item_body(hub: Services, run: Run, record: ItemRecord) -> dict[str, Any]:

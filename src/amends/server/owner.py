@@ -188,6 +188,7 @@ class Owner:
         front = _Front(sites)
         front.start()
         stack.callback(front.close)
+        stack.callback(self.services.stopping.set)
 
     def _needs_key(self) -> bool:
         return self._listen and not self._settings.server.no_auth

@@ -13,7 +13,7 @@ def refuse_unknown_parameters(request: Request) -> None:
     """ProblemError validation_failed naming each query parameter that the OpenAPI document does not list for the operation."""
     if not request.url.query:
         return
-    known = _known(request.app.openapi(), request.scope["route"].path, request.method)
+    known = _known(request.app.openapi(), request.scope["route"].path_format, request.method)
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
         raise ProblemError(validation_failed([_fault(name, known) for name in unknown]))

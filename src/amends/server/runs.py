@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.responses import Response
 
 from amends.server.actions import Actions
+from amends.server.events import EVENT_STREAM, events
 from amends.server.openapi import Responses, problems
 from amends.server.pagination import After, Limit
 from amends.server.wire import ConservationObject, Failures, RetryBody, RunList, RunObject, run_body
@@ -60,6 +61,26 @@ async def get_run_failures(act: Act, run_id: RunId, lineage: Lineage = False) ->
 )
 async def get_run_conservation(act: Act, run_id: RunId) -> Response:
     return await act.conservation(run_id)
+
+
+@router.get(
+    "/{run_id}/events",
+    responses={
+        200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}, "description": "Server-Sent Events."},
+        204: {"description": "Last-Event-ID is the end's: nothing follows."},
+    },
+    summary="Watch a run",
+)
+async def get_run_events(
+    act: Act,
+    run_id: RunId,
+    after: Annotated[
+        str | None, Query(max_length=64, description="An event's id, for clients that cannot send Last-Event-ID.")
+    ] = None,
+    last_event_id: Annotated[str | None, Header(max_length=64, description="The id of the last event heard.")] = None,
+) -> Response:
+    """The run as it changes (`run`), each item that errored (`failure`), and its `end`; goes on after `Last-Event-ID`."""
+    return events(act.hub, await act.find(run_id), act.show, last_event_id or after)
 
 
 @router.post("/{run_id}/cancel", responses=_RUN, summary="Cancel a run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +32,8 @@ class Services:
 
     processors: by kind of run, for ``validate`` in the owner. engine: None where nothing moves the runs (some tests).
     now: seconds since the epoch. public_url: what ``type`` URIs begin with, known once the port is.
-    default_workspace_id: of whoever comes through the local socket.
+    default_workspace_id: of whoever comes through the local socket. stopping: set when the server begins to shut down, so that
+    streams without an end find one.
     """
 
     settings: Settings
@@ -47,6 +49,7 @@ class Services:
     public_url: str
     default_workspace_id: str
     pins: Pins = field(default_factory=Pins)
+    stopping: threading.Event = field(default_factory=threading.Event)
     now: Callable[[], float] = field(default=time.time)
 
 

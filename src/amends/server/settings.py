@@ -48,7 +48,7 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """Sizes beyond which a request is refused before it is parsed."""
+    """Bounds of requests: sizes beyond which one is refused before it is parsed, and how long a stream without an end lasts."""
 
     json_body_bytes: int = _setting(64 << 20, "Largest JSON body.")
     json_bodies_bytes: int = _setting(
@@ -58,6 +58,7 @@ class LimitSettings:
     file_bytes: int = _setting(50_000_000_000, "Largest file.")
     nesting: int = _setting(64, "Deepest nesting of a JSON body.")
     header_bytes: int = _setting(32 << 10, "Path, query and headers of a request together.")
+    event_stream_seconds: float = _setting(600.0, "How long an event stream lasts before its listener must come again.")
     multipart_fields: int = _setting(32, "Most fields of a multipart form, the file not counted.")
     multipart_field_bytes: int = _setting(64 << 10, "Longest field of a multipart form.")
 

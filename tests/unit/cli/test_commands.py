@@ -13,7 +13,7 @@ from amends.cli._options import twin_of
 from amends.engine import TRANSITIONS
 from amends.problems import CATALOGUE
 
-COMMANDS = [("run",), ("runs",), ("results",), ("failures",), ("retry",), ("cancel",), ("expire",), ("purge",), ("serve",), ("keys", "create"),
+COMMANDS = [("run",), ("runs",), ("watch",), ("item",), ("results",), ("failures",), ("retry",), ("cancel",), ("expire",), ("purge",), ("serve",), ("keys", "create"),
             ("keys", "list"), ("keys", "revoke"), ("models", "install"), ("models", "list"), ("explain",), ("doctor",), ("config",), ("version",)]  # fmt: skip
 
 

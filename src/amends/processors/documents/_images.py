@@ -39,7 +39,9 @@ def read_image(path: Path, page: int | None, recognise: Recognise, limits: Limit
     page: only this frame. Raises ProblemError as ``load_image`` does, and for a page that is not there.
     """
     for number, picture in _pictures(path, page, limits):
-        yield Page(number + 1, recognise(picture))  # outside of ``_decoding``: what fails here is not the picture's fault
+        yield Page(
+            number + 1, recognise(picture)
+        )  # outside of ``_decoding``: what fails here is not the picture's fault
 
 
 def _pictures(path: Path, page: int | None, limits: Limits) -> Iterator[tuple[int, Image.Image]]:
