@@ -94,8 +94,9 @@ def test_after_the_end_there_is_nothing(shell: RunningServer, client: httpx2.Cli
 
 
 @pytest.mark.parametrize("last", ["-1", "1.5", "x", "9" * 30, "٣"])
-def test_an_id_of_no_event_is_refused(client: httpx2.Client, last: str) -> None:
+def test_an_id_of_no_event_is_refused(shell: RunningServer, client: httpx2.Client, last: str) -> None:
     run_id = create(client, ["a"])
+    work(shell, run_id)
     assert_problem(client.get(path_of(run_id), params={"after": last}), "validation_failed")
 
 
