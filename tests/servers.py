@@ -21,6 +21,14 @@ from amends.server.owner import EngineFactory, Owner
 from amends.server.settings import Settings
 from amends.store import Mode, Role
 
+# Tests send more in a minute than a person's key may; those of the limits themselves set their own.
+ROOMY = {
+    "reads_per_minute": 1_000_000,
+    "writes_per_minute": 1_000_000,
+    "uploads_per_minute": 1_000_000,
+    "running_batches": 10_000,
+}
+
 
 @dataclass(frozen=True)
 class RunningServer:
@@ -70,7 +78,8 @@ def running_server(
 
     key: of the owner, where the directory has one already.
     """
-    settings = Settings().with_flags(data=data, port=0, **{"engine__workers": 1, **flags})
+    roomy = {f"limits__{name}": value for name, value in ROOMY.items()}
+    settings = Settings().with_flags(data=data, port=0, **{"engine__workers": 1, **roomy, **flags})
     with Owner(settings, command="serve", listen=True, engine=engine) as owner:
         assert owner.url
         yield RunningServer(owner, owner.url, owner.first_key.secret if owner.first_key else key, data)
@@ -93,8 +102,9 @@ class ServerProcess:
 def server_process(data: Path, *arguments: str, port: int = 0, **environ: str) -> Iterator[ServerProcess]:
     """``amends serve`` in a process of its own, for tests that kill it. port: 0 takes any free one."""
     command = [sys.executable, "-m", "amends.cli", "serve", "--port", str(port), "--data", str(data), *arguments]
+    roomy = {f"AMENDS_LIMITS_{name.upper()}": str(value) for name, value in ROOMY.items()}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environ}
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **roomy, **environ}
     )
     try:
         yield _answering(process)

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from amends.ledger import Counts, DuplicateCustomIds, Ledger, NewItem, RunNotFound, Sample
+from amends.ledger import Counts, DuplicateCustomIds, Ledger, NewItem, RunNotFound, Sample, TooManyRuns
 from amends.problems import problem
 from tests.ledgers import (
     START,
     HandClock,
     claim,
+    complete,
     create,
     failure,
     leased,
@@ -22,6 +23,20 @@ from tests.ledgers import (
     seqs,
     work_off,
 )
+
+
+def test_a_workspace_opens_no_more_runs_than_it_may(ledger: Ledger) -> None:
+    first = new_run()
+    ledger.open_run(first, most=2)  # receiving counts
+    second = create(ledger)
+    with pytest.raises(TooManyRuns):
+        ledger.open_run(new_run("bpred_x"), most=2)
+    ledger.open_run(new_run(workspace_id="ws_b"), most=1)
+    ledger.open_run(third := new_run())
+    ledger.abandon(third.id)
+    ledger.abandon(first.id)
+    complete(ledger, second)
+    ledger.open_run(new_run("bpred_x"), most=1)
 
 
 def test_a_receiving_run_is_invisible(ledger: Ledger) -> None:

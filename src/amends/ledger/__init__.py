@@ -35,6 +35,7 @@ from amends.ledger._types import (
     RunState,
     Sample,
     Standing,
+    TooManyRuns,
 )
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ __all__ = [
     "Sample",
     "SqliteLedger",
     "Standing",
+    "TooManyRuns",
     "filled_lines",
     "line_head",
     "line_members",

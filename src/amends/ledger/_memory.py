@@ -34,6 +34,7 @@ from amends.ledger._types import (
     RunNotFound,
     RunState,
     Standing,
+    TooManyRuns,
 )
 from amends.problems import Problem
 
@@ -78,10 +79,12 @@ class MemoryLedger:
 
     # Creating
 
-    def open_run(self, run: NewRun, *, also: Also | None = None) -> None:
+    def open_run(self, run: NewRun, *, most: int | None = None, also: Also | None = None) -> None:
         with self._lock:
             if run.id in self._runs:
                 raise ValueError(f"run {run.id} exists")
+            if most is not None and self._unfinished_of(run.workspace_id) >= most:
+                raise TooManyRuns
             root_id = run.id if run.parent_id is None else self._visible(run.parent_id).root_id
             _call(also)
             self._made += 1
@@ -464,6 +467,9 @@ class MemoryLedger:
         if run.ending == "completed":
             raise InvalidTransition(run.state, wanted)
         return run
+
+    def _unfinished_of(self, workspace_id: str) -> int:
+        return sum(run.new.workspace_id == workspace_id and not run.view().is_terminal for run in self._runs.values())
 
     def _all_visible(self) -> Sequence[RunRecord]:
         return [run for run in self._runs.values() if run.state != "receiving"]

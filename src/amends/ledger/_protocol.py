@@ -39,8 +39,11 @@ class Ledger(Protocol):
 
     # Creating: receiving → validating | in_progress
 
-    def open_run(self, run: NewRun, *, also: Also | None = None) -> None:
-        """Write the run, invisible, in state ``receiving``."""
+    def open_run(self, run: NewRun, *, most: int | None = None, also: Also | None = None) -> None:
+        """Write the run, invisible, in state ``receiving``.
+
+        Raises TooManyRuns where ``most`` runs of the workspace, receiving ones too, have not ended.
+        """
 
     def append(self, run_id: str, items: Sequence[NewItem]) -> None:
         """Add items to a receiving run, at most 10,000 a call; seqs go on from the last call. RunNotFound when it was abandoned."""

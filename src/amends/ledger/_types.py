@@ -320,6 +320,10 @@ class RunNotFound(LookupError):
     """No such run, or not in the state in which the call makes sense."""
 
 
+class TooManyRuns(Exception):
+    """The workspace has as many unfinished runs as it may."""
+
+
 class InvalidTransition(Exception):
     """The run's state does not allow it. state: where the run stands."""
 

@@ -24,6 +24,7 @@ from amends.server.queries import refuse_unknown_parameters
 from amends.server.requests import RequestContext
 from amends.server.services import Services
 from amends.server.simulation import Simulating
+from amends.server.throttle import Throttle
 
 ROUTERS: Final[Sequence[APIRouter]] = (
     files.router,
@@ -42,13 +43,15 @@ _DESCRIPTION: Final = (
 
 
 def create_app(services: Services, *, routers: Iterable[APIRouter] = ROUTERS) -> FastAPI:
-    """Put the application together. A request passes, from outside in: its id, the error handler, authentication, simulation, limits, a route."""
+    """Put the application together. A request passes, from outside in: its id, the error handler, authentication, its rate,
+    simulation, its size, a route."""
     app = _routed(
         list(routers),
         [
             Middleware(RequestContext, metrics=services.metrics),
             Middleware(ErrorHandling, public_url=services.public_url),
             Middleware(Authentication, services=services),
+            Middleware(Throttle, limits=services.settings.limits),
             Middleware(Simulating),
             Middleware(Limits, limits=services.settings.limits),
         ],

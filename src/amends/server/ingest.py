@@ -94,7 +94,7 @@ class Intake:
     async def _accept(self, source: Source, parameters: Parameters) -> Response:
         receiving = self._receiving(parameters, self._guard)
         try:
-            await receiving.open()
+            await receiving.open(most=self._services.most_runs(self._caller))
             async for items in source.items(self._faults):
                 rows = await self._rows(items)
                 if not self._faults:

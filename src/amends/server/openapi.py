@@ -14,6 +14,7 @@ from fastapi.openapi.utils import get_openapi
 
 from amends import __version__
 from amends.problems import CATALOGUE, problem
+from amends.server.rates import kind_of
 
 PROBLEM_JSON: Final = "application/problem+json"
 _EXAMPLE_URL: Final = "http://127.0.0.1:8080"
@@ -93,6 +94,9 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
             "description": "Names the request in the log.",
         }
     if path.startswith("/v1"):
+        if kind_of(method.upper(), path) is not None:
+            for answer in responses.values():
+                answer["headers"] |= _RATE_HEADERS
         operation["security"] = [{"bearer": []}, {"key": []}]
         if method in _MUTATING:
             operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
@@ -105,6 +109,7 @@ def _usual(path: str, method: str, operation: Mapping[str, Any]) -> Iterable[str
     if not path.startswith("/v1"):
         return
     yield from ("no_authentication", "insufficient_permissions", "payload_too_large", "validation_failed")
+    yield "rate_limit_exceeded"
     if "{" in path:
         yield "resource_not_found"
     if method in _MUTATING:
@@ -119,6 +124,23 @@ def _merge(responses: dict[str, Any], status: str, answer: Mapping[str, Any]) ->
     content["examples"] = given["examples"] | content.get("examples", {})
 
 
+def _whole(description: str) -> dict[str, Any]:
+    return {"schema": {"type": "integer"}, "description": description}
+
+
+_RATE_HEADERS: Final = {
+    "X-RateLimit-Limit": _whole("Requests of this kind that the key may send in a minute."),
+    "X-RateLimit-Remaining": _whole("Those of them that would pass now."),
+    "X-RateLimit-Reset": _whole("When all of them are there again, in seconds since the epoch."),
+    "RateLimit-Policy": {
+        "schema": {"type": "string", "examples": ['"writes";q=600;w=60']},
+        "description": "The limit as a structured field (draft-ietf-httpapi-ratelimit-headers-11).",
+    },
+    "RateLimit": {
+        "schema": {"type": "string", "examples": ['"writes";r=599;t=1']},
+        "description": "What is left of it, and after how many seconds all of it is there again.",
+    },
+}
 _IDEMPOTENCY_KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",

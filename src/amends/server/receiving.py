@@ -17,8 +17,15 @@ from typing import Any, Final
 import anyio
 from starlette.responses import Response
 
-from amends.ledger import DuplicateCustomIds, NewItem, NewRun, Run, RunNotFound
-from amends.problems import ProblemError, duplicate_custom_id, idempotency_in_progress, problem, validation_failed
+from amends.ledger import DuplicateCustomIds, NewItem, NewRun, Run, RunNotFound, TooManyRuns
+from amends.problems import (
+    ProblemError,
+    duplicate_custom_id,
+    idempotency_in_progress,
+    problem,
+    too_many_batches,
+    validation_failed,
+)
 from amends.server.answers import RETRY_SECONDS, Answer, BodyOf
 from amends.server.idempotency import Guard
 from amends.server.items import MAX_INLINE_BYTES
@@ -28,6 +35,7 @@ from amends.store import Fenced
 
 SLICE_ITEMS: Final = 10_000
 SLICE_BYTES: Final = 4 * 1024 * 1024
+_ADMISSION_SECONDS: Final = 10.0
 
 
 class NotKept(Exception):
@@ -47,12 +55,15 @@ class Receiving:
         self._pins = ExitStack()
         self._writing: asyncio.Task[None] | None = None
 
-    async def open(self) -> None:
-        """Begin; ProblemError idempotency_in_progress if somebody else holds the key."""
+    async def open(self, *, most: int | None = None) -> None:
+        """Begin. ProblemError: idempotency_in_progress if somebody else holds the key, rate_limit_exceeded where ``most`` runs
+        of the workspace have not ended."""
         try:
-            await in_thread(self._services.ledger.open_run, self._run, also=self._guard.claim)
+            await in_thread(self._services.ledger.open_run, self._run, most=most, also=self._guard.claim)
         except Fenced as error:
             raise ProblemError(idempotency_in_progress(RETRY_SECONDS)) from error
+        except TooManyRuns as error:
+            raise ProblemError(too_many_batches(_ADMISSION_SECONDS)) from error
 
     async def add(self, rows: Sequence[NewItem]) -> None:
         """Take items; returns when at most one slice of earlier ones is still being written."""

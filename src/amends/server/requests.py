@@ -20,7 +20,10 @@ _SANE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,127}")
 
 
 class RequestContext:
-    """The outermost ASGI middleware: every response carries ``X-Request-Id``, the caller's own where it is a sane one."""
+    """The outermost ASGI middleware: every response carries ``X-Request-Id``, the caller's own where it is a sane one.
+
+    It also carries the headers that a middleware further in put into the state, whoever composes the response.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -39,7 +42,8 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                own = ((b"x-request-id", request_id.encode()), *scope["state"].get("headers", ()))
+                message["headers"] = [*message.get("headers", ()), *own]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

@@ -79,7 +79,7 @@ class Retrial:
             raise ProblemError(self._wrong_state(f"Nothing is left to retry: no item {which}stands as failed"))
         receiving = Receiving(self._hub, self._child(), guard, body_of)
         try:
-            await receiving.open()
+            await receiving.open(most=self._hub.most_runs(self._caller))
             page = first
             while page:
                 await self._refuse_held(page)

@@ -52,6 +52,10 @@ class Services:
     stopping: threading.Event = field(default_factory=threading.Event)
     now: Callable[[], float] = field(default=time.time)
 
+    def most_runs(self, who: Caller) -> int | None:
+        """How many unfinished runs the caller's workspace may have; None where nothing limits it."""
+        return None if who.is_local else self.settings.limits.running_batches
+
 
 def services(request: Request) -> Services:
     """The services of the application that received the request."""

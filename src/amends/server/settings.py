@@ -25,8 +25,8 @@ class SettingsError(ValueError):
     """A setting that cannot be taken; the sentence names it and where it came from."""
 
 
-def _setting(default: Any, doc: str, *, is_secret: bool = False) -> Any:
-    return field(default=default, metadata={"doc": doc, "is_secret": is_secret})
+def _setting(default: Any, doc: str, *, is_secret: bool = False, least: int = 0) -> Any:
+    return field(default=default, metadata={"doc": doc, "is_secret": is_secret, "least": least})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,17 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """Bounds of requests: sizes beyond which one is refused before it is parsed, and how long a stream without an end lasts."""
+    """Bounds of requests: sizes beyond which one is refused before it is parsed, how long a stream without an end lasts, and
+    how many a key may send in a minute.
+
+    Rates and running batches bind nobody who comes through the local socket.
+    """
+
+    reads_per_minute: int = _setting(6_000, "Reading requests of a key in a minute.", least=1)
+    writes_per_minute: int = _setting(600, "Changing requests of a key in a minute.", least=1)
+    uploads_per_minute: int = _setting(600, "Uploads of a key in a minute, however many pieces each has.", least=1)
+    searches_per_minute: int = _setting(20, "Searches of a key in a minute.", least=1)
+    running_batches: int = _setting(100, "Unfinished runs of a workspace; beyond it no more are taken.", least=1)
 
     json_body_bytes: int = _setting(64 << 20, "Largest JSON body.")
     json_bodies_bytes: int = _setting(
@@ -211,7 +221,7 @@ def _apply(settings: Settings, given: Mapping[str, tuple[Any, str]]) -> Settings
         group, key = known[name]
         kind = get_type_hints(_group_class(group))[key]
         try:
-            fitted = _fit(value, kind)
+            fitted = _at_least(_field(group, key).metadata.get("least", 0), _fit(value, kind))
         except ValueError as error:
             raise SettingsError(f"{source}: {name}: {error}") from error
         settings = replace(
@@ -220,6 +230,12 @@ def _apply(settings: Settings, given: Mapping[str, tuple[Any, str]]) -> Settings
             sources={**settings.sources, name: source},
         )
     return settings
+
+
+def _at_least(least: int, value: Any) -> Any:
+    if least and value < least:
+        raise ValueError(f"must be {least} at least")
+    return value
 
 
 def _fit(value: Any, kind: Any) -> Any:

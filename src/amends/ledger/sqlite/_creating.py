@@ -12,7 +12,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from amends.database import Transaction, load_queries
-from amends.ledger._types import DuplicateCustomIds, NewItem, NewRun, RunNotFound
+from amends.ledger._types import DuplicateCustomIds, NewItem, NewRun, RunNotFound, TooManyRuns
 from amends.ledger.sqlite._keys import contiguous, first_key
 from amends.ledger.sqlite._runs import RUNS, note_references
 
@@ -29,7 +29,9 @@ class Span(NamedTuple):
     is_held: bool
 
 
-def open_run(tx: Transaction, run: NewRun) -> None:
+def open_run(tx: Transaction, run: NewRun, most: int | None) -> None:
+    if most is not None and tx.value(CREATING.unfinished_runs, {"workspace_id": run.workspace_id}) >= most:
+        raise TooManyRuns
     sample = run.sample
     tx.execute(
         CREATING.insert_run,

@@ -72,9 +72,9 @@ class SqliteLedger:
 
     # Creating
 
-    def open_run(self, run: NewRun, *, also: Also | None = None) -> None:
+    def open_run(self, run: NewRun, *, most: int | None = None, also: Also | None = None) -> None:
         def work(tx: Transaction) -> None:
-            _creating.open_run(tx, run)
+            _creating.open_run(tx, run, most)
             _together(tx, also)
 
         self._database.write(work)

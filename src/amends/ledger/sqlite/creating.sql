@@ -6,6 +6,12 @@ values (:id, :workspace_id, :kind, :model, :params, :mode, :metadata, :request_i
   :failure_tolerance, :priority, :completion_window, :deadline, :limit_items, :sample_n, :sample_seed, :parent_id,
   coalesce((select root_id from run where id = :parent_id), :id), :created_by, 'receiving', :created_at);
 
+-- name: unfinished_runs
+-- Runs of a workspace that have not ended, receiving ones too.
+select count(*) from run indexed by run_unfinished
+where state in ('receiving', 'validating', 'in_progress', 'finalizing', 'cancelling')
+  and workspace_id = :workspace_id and deleted = 0;
+
 -- name: insert_items
 -- Rows of (offset from the first key, custom_id, payload, input hash).
 insert into item (key, custom_id, payload, input_hash) select ?1 + column1, column2, column3, column4 from

@@ -1,0 +1,138 @@
+"""Rate limits and admission on a real server: what passes, what is refused, and what every answer tells."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from amends import Client
+from amends.exceptions import RateLimitError
+from amends.problems import problem
+from tests.ledgers import manifest_of, read
+from tests.problem_shape import assert_problem
+from tests.servers import RunningServer, running_server
+
+BATCH = {"model": "local/echo", "items": [{"custom_id": "a", "input": {}}]}
+TIGHT = {
+    "limits__reads_per_minute": 30,
+    "limits__writes_per_minute": 12,
+    "limits__uploads_per_minute": 6,
+    "limits__running_batches": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running_server(tmp_path_factory.mktemp("tight") / "data", engine=None, **TIGHT) as running:
+        yield running
+
+
+@pytest.fixture
+def client(tight: RunningServer) -> Iterator[httpx2.Client]:
+    """With a key nobody has used yet."""
+    with tight.client(tight.new_key()) as opened:
+        yield opened
+
+
+def told(answer: httpx2.Response) -> tuple[str, int, int]:
+    """(kind, limit, remaining), after a look at whether all headers agree."""
+    headers = answer.headers
+    policy = re.fullmatch(r'"(\w+)";q=(\d+);w=60', headers["ratelimit-policy"])
+    state = re.fullmatch(r'"(\w+)";r=(\d+);t=(\d+)', headers["ratelimit"])
+    assert policy, headers["ratelimit-policy"]
+    assert state, headers["ratelimit"]
+    assert policy[1] == state[1]
+    assert (policy[2], state[2]) == (headers["x-ratelimit-limit"], headers["x-ratelimit-remaining"])
+    assert 0 <= int(headers["x-ratelimit-reset"]) - time.time() <= 62
+    assert 0 <= int(state[3]) <= 60
+    return policy[1], int(policy[2]), int(state[2])
+
+
+def test_good_and_failing_answers_tell_what_is_left(client: httpx2.Client) -> None:
+    assert told(client.get("/v1/me")) == ("reads", 30, 29)
+    assert told(client.get("/v1/files/none")) == ("reads", 30, 28)
+    assert told(client.post("/v1/batch-predictions", json={})) == ("writes", 12, 11)
+    assert told(client.post("/v1/files", files={"file": ("a.txt", b"abc")})) == ("uploads", 6, 5)
+    assert told(client.put("/v1/files")) == ("writes", 12, 10)
+
+
+def test_beyond_the_limit_a_key_is_refused_and_told_when_to_come(tight: RunningServer, client: httpx2.Client) -> None:
+    answers = [client.post("/v1/files", files={"file": ("a.txt", b"abc")}) for _ in range(7)]
+    assert [answer.status_code for answer in answers] == [200] * 6 + [429]
+    refused = answers[-1]
+    assert_problem(refused, "rate_limit_exceeded")
+    seconds = int(refused.headers["retry-after"])
+    assert 1 <= seconds <= 10
+    assert refused.json()["detail"] == f"Rate limit exceeded. Try again in {seconds} seconds."
+    assert told(refused) == ("uploads", 6, 0)
+    assert client.get("/v1/me").status_code == 200
+    with tight.client(tight.new_key()) as other:
+        assert other.post("/v1/files", files={"file": ("a.txt", b"abc")}).status_code == 200
+
+
+def test_pages_and_who_is_not_known_are_told_of_no_limit(tight: RunningServer) -> None:
+    with tight.client("") as nobody:
+        for path in ("/health/live", "/errors/conflict", "/openapi.json", "/v1/me"):
+            assert "ratelimit" not in nobody.get(path).headers
+
+
+def test_the_local_socket_is_not_limited(tight: RunningServer) -> None:
+    with tight.local_client() as local:
+        answers = [local.get("/v1/me") for _ in range(40)]
+        assert {answer.status_code for answer in answers} == {200}
+        assert "ratelimit" not in answers[0].headers
+        runs = [local.post("/v1/batch-predictions", json=BATCH).json()["id"] for _ in range(4)]
+        for run_id in runs:
+            assert local.post(f"/v1/runs/{run_id}/cancel").status_code == 200
+
+
+def test_a_workspace_with_all_its_batches_running_is_asked_to_wait(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data", engine=None, **TIGHT) as server, server.client() as client:
+        first, second = (
+            client.post("/v1/batch-predictions", json=BATCH, headers={"idempotency-key": key}) for key in "ab"
+        )
+        assert (first.status_code, second.status_code) == (200, 200)
+        refused = client.post("/v1/batch-predictions", json=BATCH, headers={"idempotency-key": "c"})
+        assert_problem(refused, "rate_limit_exceeded")
+        sentence = "Too many batch prediction requests are already in progress for this workspace."
+        assert refused.json()["detail"] == sentence
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert client.post("/v1/batch-predictions", json={**BATCH, "dry_run": True}).status_code == 200
+        again = client.post("/v1/batch-predictions", json=BATCH, headers={"idempotency-key": "b"})
+        assert again.headers["idempotency-replayed"] == "true"
+        with server.client(server.new_key(workspace="elsewhere")) as stranger:
+            assert stranger.post("/v1/batch-predictions", json=BATCH).status_code == 200
+        # Nothing of it was kept: with room again the same key makes a batch.
+        end(server, first.json()["id"])
+        made = client.post("/v1/batch-predictions", json=BATCH, headers={"idempotency-key": "c"})
+        assert made.status_code == 200
+        assert "idempotency-replayed" not in made.headers
+
+
+def end(server: RunningServer, run_id: str) -> None:
+    """Bring a run to its end by hand, as there is no engine."""
+    ledger = server.ledger
+    run = ledger.cancel(run_id)
+    ledger.sweep(run.id, "canceled", problem("batch_cancelled"))
+    ledger.finish(run.id, manifest_of(read(ledger, run)))
+
+
+def test_the_sdk_waits_and_then_says_so(tight: RunningServer) -> None:
+    with Client(tight.new_key(), tight.base_url) as client:
+        for _ in range(30):
+            client.runs.list()
+        started = time.monotonic()
+        client.runs.list()  # refused once, waited for, done
+        assert time.monotonic() - started > 0.5
+    with Client(tight.new_key(), tight.base_url, max_retries=0) as hasty:
+        for _ in range(30):
+            hasty.runs.list()
+        with pytest.raises(RateLimitError) as caught:
+            hasty.runs.list()
+    assert caught.value.retry_after is not None
+    assert 1 <= caught.value.retry_after <= 3
