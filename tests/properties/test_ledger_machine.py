@@ -22,6 +22,8 @@ from amends.database import Database
 from amends.ledger import (
     ClaimRequest,
     Commit,
+    CreditEntry,
+    CreditExceeded,
     Deferral,
     DuplicateCustomIds,
     InvalidTransition,
@@ -79,6 +81,8 @@ def outcome_of(call: Callable[[], Any]) -> Any:
         return ("refused in", refused.state)
     except RunNotFound:
         return "no such run"
+    except CreditExceeded as lacking:
+        return ("no credit", lacking.required, lacking.remaining)
     except DuplicateCustomIds as found:
         return ("duplicates", list(found.duplicates), found.total)
     except ValueError:
@@ -127,7 +131,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @initialize(count=st.integers(1, 8))
     def create_first(self, count: int) -> None:
-        self.create(count, False, None, 0, 0)
+        self.top_up(0, 20)
+        self.create(count, False, None, 0, 0, 3, None, False)
 
     @precondition(lambda self: len(self.runs) < MAX_RUNS)
     @rule(
@@ -136,10 +141,24 @@ class LedgerMachine(RuleBasedStateMachine):
         part=st.none() | st.integers(0, 5) | st.builds(Sample, st.integers(0, 6), st.integers(0, 3)),
         workspace=st.integers(0, 1),
         repeated=st.sampled_from([0, 0, 0, 1, 3]),
+        price=st.sampled_from([0, 0, 1, 3]),
+        max_cost=st.none() | st.integers(0, 12),
+        is_strict=st.booleans(),
     )
-    def create(self, count: int, validate: bool, part: int | Sample | None, workspace: int, repeated: int) -> None:
+    def create(
+        self,
+        count: int,
+        validate: bool,
+        part: int | Sample | None,
+        workspace: int,
+        repeated: int,
+        price: int,
+        max_cost: int | None,
+        is_strict: bool,
+    ) -> None:
         held = {"sample": part} if isinstance(part, Sample) else {"limit_items": part}
-        statement = self.statement(workspace_id=f"ws_{workspace}", **held)
+        bound = {"price": price, "max_cost": max_cost, "on_credit_exhausted": "fail" if is_strict else "pause"}
+        statement = self.statement(workspace_id=f"ws_{workspace}", **held, **bound)
         items = [NewItem(f"item-{n}", b'{"input":"%b"}' % (b"x" * (n % 4)), b"%d" % n) for n in range(count)]
         self.receive(statement, [*items, *items[:repeated]], validate)
 
@@ -175,6 +194,14 @@ class LedgerMachine(RuleBasedStateMachine):
         if failed:
             items = [NewItem(custom_id, payload, b"again", origin) for origin, custom_id, payload in failed]
             self.receive(self.statement(workspace_id=parent.workspace_id, parent_id=parent.id), items, validate)
+
+    @rule(workspace=st.integers(0, 1), amount=st.integers(0, 9))
+    def top_up(self, workspace: int, amount: int) -> None:
+        self.numbers += 1
+        entry = CreditEntry(
+            f"topup_{self.numbers}", f"ws_{workspace}", "top_up", amount, None, None, "user_1", self.clock.wall()
+        )
+        self.both(lambda ledger: ledger.top_up(entry))
 
     # Moving items
 
@@ -296,7 +323,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(
         number=chance,
-        step=st.sampled_from(["start", "start", "extend", "extend", "pause", "pause", "resume", "settle"]),
+        step=st.sampled_from(
+            ["start", "start", "extend", "extend", "pause", "pause", "resume", "settle", "fund", "bound"]
+        ),
     )
     def steer(self, number: int, step: str) -> None:
         run_id = self.some_run(number)
@@ -304,6 +333,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.settle(run_id)
         elif step == "pause":
             self.both(lambda ledger: ledger.pause(run_id, "operator"))
+        elif step == "bound":
+            self.both(lambda ledger: ledger.extend(run_id, max_cost=number % 20))
         else:
             self.both(lambda ledger: getattr(ledger, step)(run_id))
 
@@ -368,6 +399,24 @@ class LedgerMachine(RuleBasedStateMachine):
             assert told.holds, told
             assert told == self.model.conservation(run.id)
             assert told.outcomes == run.counts.ended
+
+    @invariant()
+    def no_credit_is_lost_or_made(self) -> None:
+        for workspace_id in ("ws_0", "ws_1"):
+            credit = self.both(lambda ledger, w=workspace_id: ledger.credit(w))  # type: ignore[misc]
+            assert credit.holds, credit
+            assert min(credit.balance, credit.held, credit.charged) >= 0
+            history = self.both(lambda ledger, w=workspace_id: ledger.credit_entries(w, limit=100))  # type: ignore[misc]
+            assert sum(entry.amount for entry in history) == credit.recorded
+
+    @invariant()
+    def what_succeeded_was_charged(self) -> None:
+        charges = {
+            entry.run_id: -entry.amount for n in (0, 1) for entry in self.real.credit_entries(f"ws_{n}", limit=100)
+        }
+        for run in self.known():
+            if run.is_terminal:
+                assert charges.get(run.id, 0) == run.counts.succeeded * run.price
 
     @invariant()
     def runs_agree(self) -> None:

@@ -41,7 +41,17 @@ def test_the_same_seed_replays_the_same_simulation() -> None:
 def test_the_seeds_of_this_suite_meet_every_fault_and_every_end() -> None:
     reports = [simulate(seed) for seed in SEEDS]
     faults = {fault for report in reports for fault in report.faults}
-    assert faults >= {"crash", "freeze", "delay", "owner_restart", "child_death", "clock_jump", "cancel", "pause"}
+    assert faults >= {
+        "crash",
+        "freeze",
+        "delay",
+        "owner_restart",
+        "child_death",
+        "clock_jump",
+        "cancel",
+        "pause",
+        "top_up",
+    }
     assert {state for report in reports for state in report.states.values()} == {
         "completed",
         "failed",

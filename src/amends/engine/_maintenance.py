@@ -14,8 +14,8 @@ from amends.engine._loading import Processors
 from amends.engine._manifest import ManifestBuilder
 from amends.engine._settings import EngineSettings
 from amends.engine._validation import Validation
-from amends.ledger import InvalidTransition, ItemStatus, Ledger, ReadBlob, Run, RunNotFound
-from amends.problems import Problem, problem
+from amends.ledger import CREDIT, InvalidTransition, ItemStatus, Ledger, ReadBlob, Run, RunNotFound
+from amends.problems import Problem, credit_exceeded, problem
 
 log = logging.getLogger("amends.engine")
 
@@ -126,6 +126,9 @@ class Maintenance:
         return True
 
     def _watch(self, run: Run) -> bool:
+        if run.paused_reason in ("credit", "cost_cap"):
+            self._fund(run)
+            return False
         counts = run.counts
         if run.failure_tolerance < 1.0 and counts.errored > run.failure_tolerance * counts.total:
             self._ledger.end(run.id, "failed", _too_many_failed(run))
@@ -133,6 +136,23 @@ class Maintenance:
         if counts.processing > run.held or run.paused_reason is not None:
             return False
         return self._ledger.finalize(run.id)
+
+    def _fund(self, run: Run) -> None:
+        """A run without credit goes on by itself once there is some; one that is to fail then ends when nothing can come back."""
+        funding = self._ledger.fund(run.id)
+        if funding == "funded":
+            self._on_work()
+        elif funding == "exhausted" and run.on_credit_exhausted == "fail":
+            self._ledger.end(run.id, "failed", self._out_of_credit(run))
+
+    def _out_of_credit(self, run: Run) -> Problem:
+        remaining = self._ledger.credit(run.workspace_id).balance
+        return credit_exceeded(
+            run.counts.processing * run.price / CREDIT,
+            remaining / CREDIT,
+            self._settings.credit_unit,
+            self._settings.credit_url or f"{run.public_url}/errors/credit_exceeded",
+        )
 
     def _end(self, run: Run, now: float) -> bool:
         """Cancelling or finalizing: everything left gets its outcome, then the manifest and the end."""
@@ -193,6 +213,8 @@ def _swept_as(run: Run) -> tuple[ItemStatus, Problem]:
     """How the items of an ending run end that have no outcome yet."""
     if run.ending == "expired":
         return "expired", problem("batch_expired")
+    if run.error is not None and run.error.slug == "credit_exceeded":
+        return "canceled", run.error
     if run.ending == "failed" and run.in_progress_at is None:
         return "errored", problem("batch_validation_failed")
     return "canceled", problem("batch_cancelled")

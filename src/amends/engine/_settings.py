@@ -19,6 +19,7 @@ class EngineSettings:
     grace_seconds: what running items get at shutdown. fence_grace_seconds: what they get when their run is cancelled
     or expires. line_retention_seconds, run_retention_seconds: how long result lines and runs are kept after their end.
     model_threads: threads a model may use in each worker; None shares the cores out among the workers.
+    credit_unit, credit_url: what credit is called and where to top it up, for who runs out of it.
     """
 
     workers: int | None = None
@@ -39,3 +40,5 @@ class EngineSettings:
     line_retention_seconds: float = 30.0 * DAY_SECONDS
     run_retention_seconds: float = 90.0 * DAY_SECONDS
     model_threads: int | None = None
+    credit_unit: str = "credits"
+    credit_url: str | None = None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from amends._lazy import front_door
 from amends.ledger._blob_lines import ReadBlob, filled_lines
+from amends.ledger._credits import CREDIT, CreditEntry, CreditExceeded, CreditStanding, Funding
 from amends.ledger._lines import ResultLines, line_head, line_members, pack_items, percent_encoded, unpack_items
 from amends.ledger._protocol import Also, Ledger
 from amends.ledger._types import (
@@ -28,6 +29,7 @@ from amends.ledger._types import (
     Mode,
     NewItem,
     NewRun,
+    OnExhausted,
     Outcome,
     ResultChunk,
     Run,
@@ -46,17 +48,22 @@ if TYPE_CHECKING:
 _HOME_OF = {"MemoryLedger": "amends.ledger._memory", "SqliteLedger": "amends.ledger.sqlite"}
 
 __all__ = [
+    "CREDIT",
     "TERMINAL",
     "Also",
     "ClaimRequest",
     "Commit",
     "Conservation",
     "Counts",
+    "CreditEntry",
+    "CreditExceeded",
+    "CreditStanding",
     "Deferral",
     "DuplicateCustomIds",
     "Ending",
     "FailedAttempt",
     "FailureGroup",
+    "Funding",
     "InvalidTransition",
     "ItemRecord",
     "ItemStatus",
@@ -68,6 +75,7 @@ __all__ = [
     "Mode",
     "NewItem",
     "NewRun",
+    "OnExhausted",
     "Outcome",
     "ReadBlob",
     "ResultChunk",

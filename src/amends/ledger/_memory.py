@@ -9,9 +9,12 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from random import Random, SystemRandom
 
+from amends.ledger._credits import CreditEntry, CreditStanding, Funding, check_top_up
 from amends.ledger._lines import ResultLines, pack_items
+from amends.ledger._memory_credits import Accounts
 from amends.ledger._memory_run import LAPSES_UNTIL_ALONE, Grant, RunRecord, has_status, size
 from amends.ledger._protocol import Also
 from amends.ledger._types import (
@@ -76,6 +79,7 @@ class MemoryLedger:
         self._by_lease: dict[str, RunRecord] = {}
         self._made = 0
         self._garbage = 0
+        self._accounts = Accounts()
 
     # Creating
 
@@ -85,10 +89,11 @@ class MemoryLedger:
                 raise ValueError(f"run {run.id} exists")
             if most is not None and self._unfinished_of(run.workspace_id) >= most:
                 raise TooManyRuns
+            self._accounts.check_start(run, 1, "pause")
             root_id = run.id if run.parent_id is None else self._visible(run.parent_id).root_id
             _call(also)
             self._made += 1
-            self._runs[run.id] = RunRecord(self._made, run, root_id)
+            self._runs[run.id] = RunRecord(self._made, run, root_id, max_cost=run.max_cost)
 
     def append(self, run_id: str, items: Sequence[NewItem]) -> None:
         if len(items) > MAX_APPENDED:
@@ -100,8 +105,10 @@ class MemoryLedger:
         with self._lock:
             run = self._receiving(run_id)
             run.index()
-            _call(also)
             run.lay_out()
+            self._accounts.check_start(run.new, size(run.pending), run.new.on_credit_exhausted)
+            _call(also)
+            self._accounts.open(run)
             run.state = "validating"
             if not validate:
                 self._enter(run, "in_progress")
@@ -130,8 +137,11 @@ class MemoryLedger:
 
     def claim(self, request: ClaimRequest) -> Lease | None:
         with self._lock:
-            run = self._draw(request.kinds)
-            return None if run is None else self._lease(run, request)
+            while (run := self._draw(request.kinds)) is not None:
+                items = self._accounts.affordable(run, request.max_items)
+                if items:
+                    return self._lease(run, replace(request, max_items=items))
+            return None
 
     def renew(self, lease_id: str, ttl_seconds: float) -> Standing:
         with self._lock:
@@ -201,19 +211,27 @@ class MemoryLedger:
 
     def pause(self, run_id: str, reason: str) -> None:
         with self._lock:
-            self._in(run_id, "paused", "validating", "in_progress").paused_reason = reason
+            run = self._in(run_id, "paused", "validating", "in_progress")
+            self._accounts.release(run)
+            run.paused_reason = reason
 
     def resume(self, run_id: str) -> None:
         with self._lock:
             self._in(run_id, "resumed", "validating", "in_progress").paused_reason = None
 
-    def extend(self, run_id: str, *, also: Also | None = None) -> Run:
+    def extend(self, run_id: str, *, max_cost: int | None = None, also: Also | None = None) -> Run:
         with self._lock:
             run = self._in(run_id, "extended", "validating", "in_progress")
             _call(also)
+            if max_cost is not None or run.paused_reason == "cost_cap":
+                run.max_cost = max_cost
             run.release_held()
             run.paused_reason = None
             return run.view()
+
+    def fund(self, run_id: str) -> Funding:
+        with self._lock:
+            return self._accounts.fund(self._in(run_id, "funded", "validating", "in_progress"))
 
     def sweep(self, run_id: str, status: ItemStatus, problem: Problem, limit: int = 10_000) -> int:
         """Items of spans first, held ones too, then the deferred, each lowest seq first."""
@@ -243,7 +261,9 @@ class MemoryLedger:
             if run.state != "in_progress":
                 return not run.held
             if run.held:
-                run.paused_reason = run.paused_reason or "limit"
+                if run.paused_reason is None:
+                    self._accounts.release(run)
+                    run.paused_reason = "limit"
                 return False
             self._enter(run, "finalizing")
             run.ending, run.paused_reason = "completed", None
@@ -256,6 +276,7 @@ class MemoryLedger:
                 raise InvalidTransition(run.state, "finished")
             assert run.ending is not None
             self._enter(run, run.ending)
+            self._accounts.close(run, self._clock())
             run.manifest = manifest
             return run.view()
 
@@ -399,6 +420,22 @@ class MemoryLedger:
                 "next_due_seconds": max(min(dues, default=math.inf), 0.0),
             }
 
+    # Credits
+
+    def top_up(self, entry: CreditEntry, *, also: Also | None = None) -> None:
+        check_top_up(entry)
+        with self._lock:
+            _call(also)
+            self._accounts.top_up(entry)
+
+    def credit(self, workspace_id: str) -> CreditStanding:
+        with self._lock:
+            return self._accounts.standing(workspace_id, self._runs.values())
+
+    def credit_entries(self, workspace_id: str, *, limit: int = 20, after: str | None = None) -> Sequence[CreditEntry]:
+        with self._lock:
+            return self._accounts.find(workspace_id, limit, after)
+
     # Retention
 
     def outdated(
@@ -507,10 +544,12 @@ class MemoryLedger:
         grant = Grant(fence, request.owner, now + request.ttl_seconds, set(seqs), lapses, attempts)
         run.grants[fence] = grant
         self._by_lease[fence] = run
+        self._accounts.lease(run, len(seqs))
         return _view_lease(run, grant, seqs, request.ttl_seconds)
 
     def _report(self, run: RunRecord, grant: Grant, commit: Commit) -> None:
         now = self._monotonic()
+        self._accounts.settle(run, len(commit.outcomes) + len(commit.deferred), commit.outcomes)
         run.record(commit.outcomes, self._clock())
         for deferral in commit.deferred:
             run.defer(deferral, now)
@@ -529,6 +568,7 @@ class MemoryLedger:
 
     def _end_lease(self, run: RunRecord, grant: Grant, *, lapsed: bool = False) -> None:
         del self._by_lease[grant.id]
+        self._accounts.lease(run, -len(grant.remaining))
         run.give_back(grant, self._monotonic(), lapsed=lapsed)
 
     # Lineages

@@ -109,6 +109,7 @@ class RunRecord:
     attempts: dict[int, list[FailedAttempt]] = field(default_factory=dict)
     deaths: dict[int, int] = field(default_factory=dict)
     manifest: Manifest | None = None
+    max_cost: int | None = None
 
     # What it is
 
@@ -138,7 +139,8 @@ class RunRecord:
             self.no, new.id, new.workspace_id, new.kind, new.model, new.params, new.mode, dict(new.metadata), new.request_id,
             new.public_url, new.validation, new.failure_tolerance, new.priority, new.completion_window, new.deadline,
             new.parent_id, self.root_id, new.created_by, self.state, self.ending, self.paused_reason, self.counts,
-            size(self.held), self.error, new.created_at, **self.times,
+            size(self.held), self.error, new.created_at, price=new.price, max_cost=self.max_cost,
+            on_credit_exhausted=new.on_credit_exhausted, **self.times,
         )  # fmt: skip
 
     def conservation(self) -> Conservation:

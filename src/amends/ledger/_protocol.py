@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from amends.ledger._credits import CreditEntry, CreditStanding, Funding
 from amends.ledger._types import (
     ClaimRequest,
     Commit,
@@ -42,7 +43,8 @@ class Ledger(Protocol):
     def open_run(self, run: NewRun, *, most: int | None = None, also: Also | None = None) -> None:
         """Write the run, invisible, in state ``receiving``.
 
-        Raises TooManyRuns where ``most`` runs of the workspace, receiving ones too, have not ended.
+        Raises TooManyRuns where ``most`` runs of the workspace, receiving ones too, have not ended; CreditExceeded where
+        there is no credit for an item.
         """
 
     def append(self, run_id: str, items: Sequence[NewItem]) -> None:
@@ -53,7 +55,7 @@ class Ledger(Protocol):
 
         validate: whether the run must pass ``validating`` (else it is ``in_progress`` at once).
         ``limit_items`` and ``sample`` decide which spans are held. ``also`` runs in the transaction that makes the run visible.
-        Raises DuplicateCustomIds (the run then stays ``receiving``: abandon it).
+        Raises DuplicateCustomIds, CreditExceeded (the run then stays ``receiving``: abandon it).
         """
 
     def abandon(self, run_id: str) -> None:
@@ -71,7 +73,8 @@ class Ledger(Protocol):
         """Lease due deferred items, else the head of a pending span, of a run in progress and not paused.
 
         A workspace with work is drawn at random, then a run by priority weight, then its lowest span; those that lapsed
-        three times or more come last, the fewest lapses first, and are claimed item by item.
+        three times or more come last, the fewest lapses first, and are claimed item by item. A run whose items have a
+        price leases no more than there is credit for, and pauses (``credit``, ``cost_cap``) where that is none.
         """
 
     def renew(self, lease_id: str, ttl_seconds: float) -> Standing:
@@ -117,8 +120,15 @@ class Ledger(Protocol):
     def resume(self, run_id: str) -> None:
         """Clear the pause reason."""
 
-    def extend(self, run_id: str, *, also: Also | None = None) -> Run:
-        """Release held items and clear the pause; InvalidTransition unless in progress or validating."""
+    def extend(self, run_id: str, *, max_cost: int | None = None, also: Also | None = None) -> Run:
+        """Release held items and clear the pause; InvalidTransition unless in progress or validating.
+
+        max_cost: the new bound of what the run may cost; without it, the bound of a run that reached it goes.
+        """
+
+    def fund(self, run_id: str) -> Funding:
+        """Go on with a run that paused for want of credit, if there is some again. ``exhausted``: there is none, and no lease
+        of the run holds any that could come back; ``waiting``: one does, or the run cost what it may."""
 
     def sweep(self, run_id: str, status: ItemStatus, problem: Problem, limit: int = 10_000) -> int:
         """Give up to ``limit`` unleased items of an ending run the outcome ``status`` with ``problem``; the number written."""
@@ -203,6 +213,16 @@ class Ledger(Protocol):
 
     def backlog(self) -> Mapping[str, float]:
         """For metrics: ``pending``, ``leased``, ``deferred`` items, ``runs`` unfinished, ``next_due_seconds`` until a deferred item is due (inf: none)."""
+
+    # Credits, a workspace's
+
+    def top_up(self, entry: CreditEntry, *, also: Also | None = None) -> None:
+        """Add the entry's amount to its workspace's balance. ValueError unless it is a top-up of more than nothing."""
+
+    def credit(self, workspace_id: str) -> CreditStanding: ...
+
+    def credit_entries(self, workspace_id: str, *, limit: int = 20, after: str | None = None) -> Sequence[CreditEntry]:
+        """Newest first, those older than entry ``after``."""
 
     # Retention
 

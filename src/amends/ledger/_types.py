@@ -19,6 +19,7 @@ ItemStatus = Literal["succeeded", "errored", "canceled", "expired"]
 Ending = Literal["completed", "cancelled", "failed", "expired"]
 Mode = Literal["live", "test"]
 Standing = Literal["held", "stopping", "fenced"]
+OnExhausted = Literal["pause", "fail"]
 
 TERMINAL: frozenset[RunState] = frozenset({"completed", "failed", "cancelled", "expired"})
 
@@ -39,6 +40,7 @@ class NewRun:
     deadline: when items without an outcome become ``expired``; None means never.
     failure_tolerance: fraction of errored items beyond which the run stops; 1.0 means never.
     limit_items / sample: run only a part, hold the rest until the run is extended.
+    price: what an item is held for, in millionths of a credit; max_cost: what all of them may cost, None without a bound.
     """
 
     id: str
@@ -60,6 +62,9 @@ class NewRun:
     sample: Sample | None = None
     parent_id: str | None = None
     created_by: str | None = None
+    price: int = 0
+    max_cost: int | None = None
+    on_credit_exhausted: OnExhausted = "pause"
 
 
 class NewItem(NamedTuple):
@@ -135,6 +140,9 @@ class Run:
     cancelled_at: float | None = None
     expired_at: float | None = None
     lines_deleted_at: float | None = None
+    price: int = 0
+    max_cost: int | None = None
+    on_credit_exhausted: OnExhausted = "pause"
 
     @property
     def is_terminal(self) -> bool:

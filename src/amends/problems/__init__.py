@@ -10,6 +10,7 @@ from ._parse import parse
 from ._row import Row, Where
 from ._sentences import (
     MAX_ERRORS,
+    credit_exceeded,
     duplicate,
     duplicate_custom_id,
     empty_items,
@@ -59,6 +60,7 @@ __all__ = [
     "Row",
     "Simulation",
     "Where",
+    "credit_exceeded",
     "duplicate",
     "duplicate_custom_id",
     "empty_items",

@@ -59,13 +59,13 @@ _ROWS: Final = (
         remedy=_fix("Top up the workspace's credits, then repeat the request or retry the run.", "top_up"),
         members=("required", "remaining", "unit", "upgrade_url"),
         example={
-            "detail": "This batch needs 1200 credits and 40 remain",
+            "detail": "This needs 1,200 credits and 40 remain",
             "required": 1200,
             "remaining": 40,
             "unit": "credits",
             "upgrade_url": "https://amends.example/credits",
         },
-        provoke="Set a price for an operation and start a batch that costs more than the workspace's balance.",
+        provoke="Set a price for a model and start a batch with `on_credit_exhausted: fail` that costs more than the balance.",
     ),
     Row(
         "insufficient_permissions",

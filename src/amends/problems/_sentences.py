@@ -153,6 +153,18 @@ def idempotency_in_progress(retry_after: float | None = None) -> Problem:
     )
 
 
+def credit_exceeded(required: float, remaining: float, unit: str, upgrade_url: str) -> Problem:
+    """Work that needs ``required`` cannot start or go on, as ``remaining`` is all there is."""
+    return problem(
+        "credit_exceeded",
+        f"This needs {required:,g} {unit} and {remaining:,g} remain",
+        required=required,
+        remaining=remaining,
+        unit=unit,
+        upgrade_url=upgrade_url,
+    )
+
+
 def results_gone(batch_id: str) -> Problem:
     """The lines of this batch were deleted after retention."""
     return problem("results_gone", batch_id=batch_id)

@@ -20,7 +20,17 @@ from amends.engine._maintenance import Maintenance
 from amends.engine._settings import EngineSettings
 from amends.engine._signal import WorkSignal
 from amends.engine._wire import Rules, StandingOf
-from amends.ledger import InvalidTransition, Ledger, MemoryLedger, NewItem, NewRun, Sample, line_members
+from amends.ledger import (
+    CreditEntry,
+    CreditExceeded,
+    InvalidTransition,
+    Ledger,
+    MemoryLedger,
+    NewItem,
+    NewRun,
+    Sample,
+    line_members,
+)
 from amends.testing._simulated_worker import SimulatedWorker
 from amends.testing._simulated_world import Line, World
 
@@ -28,6 +38,7 @@ MakeLedger = Callable[[Callable[[], float], Callable[[], float], Random], Ledger
 """From the wall clock, the monotonic clock and a source of randomness."""
 
 WORKERS: Final = 3
+WORKSPACES: Final = ("ws_a", "ws_b")
 FAULTY_SECONDS: Final = 60.0
 """Faults happen so long; after that every run must end."""
 _TTL_SECONDS: Final = 4.0
@@ -99,6 +110,7 @@ class Simulation:
         self._processors = Processors(_PROCESSORS)
         self._stations: dict[str, _Station] = {}
         self._started = 0
+        self._topped_up = 0
         self._runs: list[str] = []
         self._step = 0
         self._is_owner_up = True
@@ -127,10 +139,12 @@ class Simulation:
         chance = self.world.chance
         run_id = f"bpred_{number}"
         total = chance.randint(1, 60)
+        workspace_id = chance.choice(WORKSPACES)
+        self._top_up(workspace_id, chance.randint(7, total * 5 + 7))
         self.ledger.open_run(
             NewRun(
                 run_id,
-                chance.choice(["ws_a", "ws_b"]),
+                workspace_id,
                 "simulated",
                 "local/simulated",
                 json.dumps({"batch_size": chance.choice([1, 1, 4])}).encode(),
@@ -140,6 +154,9 @@ class Simulation:
                 deadline=chance.choice([None, None, self.world.clock() + chance.uniform(5.0, 50.0)]),
                 limit_items=chance.choice([None, None, chance.randint(1, total)]),
                 sample=chance.choice([None, None, None, Sample(chance.randint(1, total), number)]),
+                price=(price := chance.choice([0, 0, 3, 7])),
+                max_cost=chance.choice([None, None, chance.randint(1, total * 7)]),
+                on_credit_exhausted="fail" if price and chance.random() < 0.2 else "pause",
             )
         )
         names = list(_BEHAVIOURS)
@@ -147,7 +164,12 @@ class Simulation:
         items = [NewItem(f"item-{n}", json.dumps({"behaves": name}).encode(), b"") for n, name in enumerate(drawn)]
         self._watch.expect(run_id, drawn)
         self.ledger.append(run_id, items)
-        self.ledger.seal(run_id, validate=chance.random() < 0.5)
+        validate = chance.random() < 0.5
+        try:
+            self.ledger.seal(run_id, validate=validate)
+        except CreditExceeded as lacking:
+            self._top_up(workspace_id, lacking.required - lacking.remaining)
+            self.ledger.seal(run_id, validate=validate)
         self._runs.append(run_id)
         self._wake()
 
@@ -240,6 +262,7 @@ class Simulation:
             self._fault_clock_jump,
             self._fault_cancel,
             self._fault_pause,
+            self._fault_top_up,
         ]
         for _ in range(self.world.chance.randint(3, 14)):
             self.world.at(self.world.chance.uniform(0.0, FAULTY_SECONDS), self.world.chance.choice(faults))
@@ -315,8 +338,19 @@ class Simulation:
         self._try(lambda run_id: self.ledger.pause(run_id, "operator"), run_id)
         self.world.after(self.world.chance.uniform(1.0, 5.0), lambda: self._try(self.ledger.resume, run_id))
 
+    def _fault_top_up(self) -> None:
+        self.faults["top_up"] += 1
+        self._top_up(self.world.chance.choice(WORKSPACES), self.world.chance.randint(1, 50))
+
+    def _top_up(self, workspace_id: str, amount: int) -> None:
+        self._topped_up += 1
+        number, now = f"topup_{self._topped_up:04d}", self.world.clock()
+        self.ledger.top_up(CreditEntry(number, workspace_id, "top_up", amount, None, None, None, now))
+
     def _resume_all(self) -> None:
-        """What waits for a person goes on: partial runs are extended, again once their parts are done."""
+        """What waits for a person goes on: credit comes, and partial runs are extended, again once their parts are done."""
+        for workspace_id in WORKSPACES:
+            self._top_up(workspace_id, 500)
         for run in self.ledger.unfinished():
             self._try(self.ledger.extend, run.id)
         self._wake()
@@ -371,6 +405,7 @@ class Watch:
         return [self._seen[run_id][seq] for run_id in sorted(self._seen) for seq in sorted(self._seen[run_id])]
 
     def check(self, run_ids: list[str]) -> None:
+        self._check_credit()
         for run_id in run_ids:
             place = self._simulation.ledger.conservation(run_id)
             if not place.holds:
@@ -381,7 +416,26 @@ class Watch:
                 self._note_outcomes(run_id)
                 self._ended[run_id] = place.outcomes
 
+    def _check_credit(self) -> None:
+        for workspace_id in WORKSPACES:
+            credit = self._simulation.ledger.credit(workspace_id)
+            if not credit.holds or credit.balance < 0 or credit.held < 0:
+                self._simulation.broken(f"{workspace_id}: credit is lost or came from nowhere: {credit}")
+
+    def _check_charges(self, run_ids: list[str]) -> None:
+        """Each run was charged once, for what succeeded."""
+        ledger = self._simulation.ledger
+        entries = [entry for workspace_id in WORKSPACES for entry in ledger.credit_entries(workspace_id, limit=1_000)]
+        charges = Counter({entry.run_id: -entry.amount for entry in entries if entry.kind == "charge"})
+        for run_id in run_ids:
+            run = self.run(run_id)
+            if charges[run_id] != run.counts.succeeded * run.price:
+                self._simulation.broken(f"{run_id}: {run.counts.succeeded} successes were charged {charges[run_id]}")
+        if any(ledger.credit(workspace_id).held for workspace_id in WORKSPACES):
+            self._simulation.broken("credit is held though no run is left")
+
     def check_end(self, run_ids: list[str]) -> None:
+        self._check_charges(run_ids)
         for run_id in run_ids:
             run, manifest = self.run(run_id), self._simulation.ledger.manifest(run_id)
             total = len(self._behaviours[run_id])

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from amends.database import Transaction, load_queries
 from amends.ledger._types import DuplicateCustomIds, NewItem, NewRun, RunNotFound, TooManyRuns
+from amends.ledger.sqlite import _credits
 from amends.ledger.sqlite._keys import contiguous, first_key
 from amends.ledger.sqlite._runs import RUNS, note_references
 
@@ -32,6 +33,7 @@ class Span(NamedTuple):
 def open_run(tx: Transaction, run: NewRun, most: int | None) -> None:
     if most is not None and tx.value(CREATING.unfinished_runs, {"workspace_id": run.workspace_id}) >= most:
         raise TooManyRuns
+    _credits.check_start(tx, run.workspace_id, run.price, 1, run.max_cost, "pause")
     sample = run.sample
     tx.execute(
         CREATING.insert_run,
@@ -56,6 +58,9 @@ def open_run(tx: Transaction, run: NewRun, most: int | None) -> None:
             "parent_id": run.parent_id,
             "created_by": run.created_by,
             "created_at": run.created_at,
+            "price": run.price,
+            "max_cost": run.max_cost,
+            "on_credit_exhausted": run.on_credit_exhausted,
         },
     )
 

@@ -14,6 +14,7 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -21,7 +22,9 @@ from typing import Any, NamedTuple
 import apsw
 
 from amends.database import Transaction, load_queries
+from amends.ledger._credits import with_costs
 from amends.ledger._types import ClaimRequest, Commit, Lease, Outcome, RunState
+from amends.ledger.sqlite import _credits
 from amends.ledger.sqlite._keys import contiguous, first_key, gaps, key_of, seq_of
 from amends.ledger.sqlite._runs import RUNS, note_references
 
@@ -35,7 +38,7 @@ _ATTEMPTS_KEPT = 20
 class Held(NamedTuple):
     """A lease as it stands. lo and hi are None when it holds deferred items.
 
-    ended: outcomes that its run has so far. has_deferred: whether items of its span are deferred.
+    ended: outcomes that its run has so far. has_deferred: whether items of its span are deferred. price: an item's.
     """
 
     run_no: int
@@ -46,6 +49,12 @@ class Held(NamedTuple):
     state: RunState
     ended: int
     has_deferred: int
+    price: int
+
+    @property
+    def credit(self) -> int:
+        """What it holds."""
+        return self.remaining * self.price
 
 
 def held(tx: Transaction, lease_id: str) -> Held | None:
@@ -59,22 +68,28 @@ def claim(tx: Transaction, request: ClaimRequest, now_ms: int, draw: random.Rand
         for row in tx.execute(LEASING.ready_runs, {"now_ms": now_ms})
         if (row[4] or row[5]) and (not request.kinds or row[3] in request.kinds)
     ]
-    if not ready:
-        return None
-    run_no, has_due = _draw_run(ready, draw)
-    if has_due:
-        return _claim_deferred(tx, run_no, request, now_ms)
-    return _claim_span(tx, run_no, request, now_ms)
+    while ready:
+        run = _draw_run(ready, draw)
+        run_no, has_due, price = run[0], run[4], run[6]
+        items = _credits.affordable(tx, run_no, request.max_items) if price else request.max_items
+        if items == 0:
+            ready.remove(run)
+            continue
+        claim_of = _claim_deferred if has_due else _claim_span
+        lease = claim_of(tx, run_no, replace(request, max_items=items) if price else request, now_ms)
+        if price:
+            _credits.lease(tx, run_no, lease.count * price)
+        return lease
+    return None
 
 
-def _draw_run(ready: list[tuple[Any, ...]], draw: random.Random) -> tuple[int, bool]:
+def _draw_run(ready: list[tuple[Any, ...]], draw: random.Random) -> tuple[Any, ...]:
     """A workspace at random, then one of its runs by weight 2 ** priority: fair in expectation, no hot row."""
     if len(ready) == 1:
-        return ready[0][0], bool(ready[0][4])
+        return ready[0]
     workspace = draw.choice(sorted({row[1] for row in ready}))
     mine = [row for row in ready if row[1] == workspace]
-    chosen = draw.choices(mine, weights=[2.0 ** row[2] for row in mine])[0]
-    return chosen[0], bool(chosen[4])
+    return draw.choices(mine, weights=[2.0 ** row[2] for row in mine])[0]
 
 
 def _claim_span(tx: Transaction, run_no: int, request: ClaimRequest, now_ms: int) -> Lease:
@@ -150,8 +165,9 @@ def commit(tx: Transaction, report: Commit, now: float, now_ms: int) -> bool:
     seqs = sorted(map(itemgetter(0), report.outcomes))
     deferred_seqs = [deferral.seq for deferral in report.deferred]
     _check_covered(tx, report.lease_id, lease, seqs, deferred_seqs)
-    if report.outcomes:
-        write_outcomes(tx, lease.run_no, report.outcomes, seqs, now, start=lease.ended)
+    outcomes = with_costs(report.outcomes, lease.price) if lease.price else report.outcomes
+    if outcomes:
+        write_outcomes(tx, lease.run_no, outcomes, seqs, now, start=lease.ended)
         if lease.lo is None:
             drop_deferred(tx, lease.run_no, seqs)
     _defer(tx, lease.run_no, report, now_ms)
@@ -159,6 +175,8 @@ def commit(tx: Transaction, report: Commit, now: float, now_ms: int) -> bool:
     if report.deaths:
         tx.execute(LEASING.add_deaths, {"keys": _keys_text(lease.run_no, report.deaths)})
     reported = len(seqs) + len(deferred_seqs)
+    if lease.price and reported:
+        _credits.settle(tx, lease.run_no, reported * lease.price, outcomes)
     if report.final or reported == lease.remaining:
         left = lease.remaining - reported
         give_back(tx, report.lease_id, lease._replace(remaining=left), now_ms, lapses=0)
@@ -246,6 +264,8 @@ def give_back(tx: Transaction, lease_id: str, lease: Held, now_ms: int, *, lapse
     tx.execute(LEASING.drop_lease, (lease_id,))
     if lease.remaining == 0:
         return
+    if lease.price:
+        _credits.lease(tx, lease.run_no, -lease.credit)
     if lease.lo is None or lease.hi is None:
         tx.execute(LEASING.return_deferred, {"lease_id": lease_id, "now_ms": now_ms})
         return

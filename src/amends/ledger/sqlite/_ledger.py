@@ -11,6 +11,7 @@ from typing import TypeVar
 import apsw
 
 from amends.database import Database, Transaction
+from amends.ledger._credits import CreditEntry, CreditStanding, Funding, check_top_up
 from amends.ledger._lines import ResultLines
 from amends.ledger._protocol import Also
 from amends.ledger._types import (
@@ -32,7 +33,7 @@ from amends.ledger._types import (
     RunState,
     Standing,
 )
-from amends.ledger.sqlite import _creating, _leasing, _reading, _runs
+from amends.ledger.sqlite import _creating, _credits, _leasing, _reading, _runs
 from amends.ledger.sqlite._creating import CREATING
 from amends.ledger.sqlite._keys import contiguous
 from amends.ledger.sqlite._leasing import LEASING
@@ -94,8 +95,10 @@ class SqliteLedger:
                 _creating.insert_spans(tx, run_no, spans)
             state = "validating" if validate else "in_progress"
             tx.execute(CREATING.seal, {"run_no": run_no, "state": state, "held": held, "now": self._clock()})
+            run = visible(tx, run_id)
+            _credits.open_hold(tx, run)
             _together(tx, also)
-            return visible(tx, run_id)
+            return run
 
         return self._database.write(work)
 
@@ -179,13 +182,23 @@ class SqliteLedger:
     def resume(self, run_id: str) -> None:
         self._set_paused(run_id, None)
 
-    def extend(self, run_id: str, *, also: Also | None = None) -> Run:
+    def extend(self, run_id: str, *, max_cost: int | None = None, also: Also | None = None) -> Run:
         def work(tx: Transaction) -> Run:
-            run = _runs.extend(tx, run_id)
+            run = _runs.extend(tx, run_id, max_cost)
             _together(tx, also)
             return run
 
         return self._database.write(work)
+
+    def fund(self, run_id: str) -> Funding:
+        def run_in(tx: Transaction) -> Run:
+            return _runs.in_state(tx, run_id, ("validating", "in_progress"), "funded")
+
+        # Asked often of a run that waits: as long as nothing changed, nothing is written.
+        unchanged = self._read(lambda tx: _credits.unchanged(tx, run_in(tx)))
+        if unchanged is not None:
+            return unchanged
+        return self._database.write(lambda tx: _credits.fund(tx, run_in(tx)))
 
     def sweep(self, run_id: str, status: ItemStatus, problem: Problem, limit: int = 10_000) -> int:
         def work(tx: Transaction) -> int:
@@ -320,6 +333,23 @@ class SqliteLedger:
         wait = float("inf") if due_ms is None else max(0.0, (due_ms - self._now_ms()) / 1000)
         return {"pending": pending, "leased": leased, "deferred": deferred, "runs": runs, "next_due_seconds": wait}
 
+    # Credits
+
+    def top_up(self, entry: CreditEntry, *, also: Also | None = None) -> None:
+        check_top_up(entry)
+
+        def work(tx: Transaction) -> None:
+            _credits.top_up(tx, entry)
+            _together(tx, also)
+
+        self._database.write(work)
+
+    def credit(self, workspace_id: str) -> CreditStanding:
+        return self._read(lambda tx: _credits.standing(tx, workspace_id))
+
+    def credit_entries(self, workspace_id: str, *, limit: int = 20, after: str | None = None) -> Sequence[CreditEntry]:
+        return self._read(lambda tx: _credits.entries(tx, workspace_id, limit, after))
+
     # Retention
 
     def outdated(
@@ -365,7 +395,10 @@ class SqliteLedger:
     def _set_paused(self, run_id: str, reason: str | None) -> None:
         def work(tx: Transaction) -> None:
             run = _runs.in_state(tx, run_id, ("validating", "in_progress"), "paused")
-            tx.execute(RUNS.set_paused, {"run_no": run.no, "reason": reason})
+            if reason is None:
+                tx.execute(RUNS.set_paused, {"run_no": run.no, "reason": None})
+            else:
+                _runs.pause(tx, run.no, reason)
 
         self._database.write(work)
 

@@ -17,6 +17,7 @@ from amends.ledger._types import (
     RunNotFound,
     RunState,
 )
+from amends.ledger.sqlite import _credits
 from amends.ledger.sqlite._keys import last_key
 from amends.problems import Problem
 
@@ -28,7 +29,7 @@ _COLUMNS = (
     "sample_seed", "parent_id", "root_id", "created_by", "state", "ending", "paused_reason", "total",
     "succeeded", "errored", "canceled", "expired", "held", "error", "created_at", "in_progress_at",
     "finalizing_at", "completed_at", "failed_at", "cancelling_at", "cancelled_at", "expired_at",
-    "lines_deleted_at", "deleted",
+    "lines_deleted_at", "deleted", "price", "max_cost", "on_credit_exhausted",
 )  # fmt: skip
 _COUNTS = ("total", "succeeded", "errored", "canceled", "expired")
 _SLICED = {
@@ -98,8 +99,16 @@ def end(tx: Transaction, run_id: str, ending: Ending, error: Problem | None, now
     tx.execute(RUNS.begin_ending, {"run_no": run.no, "ending": ending, "error": text, "now": now})
 
 
-def extend(tx: Transaction, run_id: str) -> Run:
+def pause(tx: Transaction, run_no: int, reason: str) -> None:
+    """A paused run keeps no credit from others."""
+    _credits.release(tx, run_no)
+    tx.execute(RUNS.set_paused, {"run_no": run_no, "reason": reason})
+
+
+def extend(tx: Transaction, run_id: str, max_cost: int | None) -> Run:
     run = in_state(tx, run_id, ("validating", "in_progress"), "in_progress")
+    if max_cost is not None or run.paused_reason == "cost_cap":
+        tx.execute(RUNS.set_max_cost, {"run_no": run.no, "max_cost": max_cost})
     tx.execute(RUNS.release_held, {"run_no": run.no})
     tx.execute(RUNS.clear_held, {"run_no": run.no})
     return visible(tx, run_id)
@@ -115,7 +124,7 @@ def finalize(tx: Transaction, run_id: str, now: float) -> bool:
         return run.held == 0
     if run.held:
         if run.paused_reason is None:
-            tx.execute(RUNS.set_paused, {"run_no": run.no, "reason": "limit"})
+            pause(tx, run.no, "limit")
         return False
     tx.execute(RUNS.begin_finalizing, {"run_no": run.no, "now": now})
     return True
@@ -127,6 +136,7 @@ def finish(tx: Transaction, run_id: str, manifest: Manifest, now: float) -> Run:
         raise InvalidTransition(run.state, "terminal")
     tx.execute(RUNS.set_manifest, {"run_no": run.no, "body": _manifest_text(manifest)})
     tx.execute(RUNS.finish, {"run_no": run.no, "state": run.ending or "completed", "now": now})
+    _credits.close(tx, run, now)
     return visible(tx, run_id)
 
 

@@ -1,10 +1,11 @@
 -- name: insert_run
 insert into run (id, workspace_id, kind, model, params, mode, metadata, request_id, public_url, validation,
   failure_tolerance, priority, completion_window, deadline, limit_items, sample_n, sample_seed, parent_id, root_id,
-  created_by, state, created_at)
+  created_by, state, created_at, price, max_cost, on_credit_exhausted)
 values (:id, :workspace_id, :kind, :model, :params, :mode, :metadata, :request_id, :public_url, :validation,
   :failure_tolerance, :priority, :completion_window, :deadline, :limit_items, :sample_n, :sample_seed, :parent_id,
-  coalesce((select root_id from run where id = :parent_id), :id), :created_by, 'receiving', :created_at);
+  coalesce((select root_id from run where id = :parent_id), :id), :created_by, 'receiving', :created_at, :price,
+  :max_cost, :on_credit_exhausted);
 
 -- name: unfinished_runs
 -- Runs of a workspace that have not ended, receiving ones too.

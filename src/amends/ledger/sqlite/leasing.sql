@@ -1,8 +1,9 @@
 -- name: ready_runs
--- Runs in progress: (no, workspace_id, priority, kind, whether a deferred item is due, whether a span waits).
+-- Runs in progress: (no, workspace_id, priority, kind, whether a deferred item is due, whether a span waits, price).
 select r.no, r.workspace_id, r.priority, r.kind,
   exists (select 1 from deferred d where d.run_no = r.no and d.lease_id is null and d.due_ms <= :now_ms),
-  exists (select 1 from pending p indexed by pending_open where p.run_no = r.no and p.held = 0)
+  exists (select 1 from pending p indexed by pending_open where p.run_no = r.no and p.held = 0),
+  r.price
 from run r
 where r.state = 'in_progress' and r.paused_reason is null and r.deleted = 0;
 
@@ -75,9 +76,11 @@ select cast(group_concat(line, char(10)) as blob) from (
   where d.lease_id = :lease_id order by i.key);
 
 -- name: lease
--- A lease, the state of its run and the outcomes that the run has so far, and whether items of its span are deferred.
+-- A lease, the state of its run and the outcomes that the run has so far, whether items of its span are deferred, and what an
+-- item costs.
 select l.run_no, l.lo, l.hi, l.lapses, l.remaining, r.state, r.succeeded + r.errored + r.canceled + r.expired,
-  exists (select 1 from deferred d where d.key between (l.run_no << 32) | l.lo and (l.run_no << 32) | l.hi)
+  exists (select 1 from deferred d where d.key between (l.run_no << 32) | l.lo and (l.run_no << 32) | l.hi),
+  r.price
 from lease l join run r on r.no = l.run_no where l.id = ?;
 
 -- name: renew

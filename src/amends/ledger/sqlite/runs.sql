@@ -33,6 +33,9 @@ where no = :run_no;
 -- name: set_paused
 update run set paused_reason = :reason where no = :run_no;
 
+-- name: set_max_cost
+update run set max_cost = :max_cost where no = :run_no;
+
 -- name: start
 update run set state = 'in_progress', in_progress_at = :now where no = :run_no and state = 'validating';
 
