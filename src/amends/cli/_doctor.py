@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ class Finding:
 
 def doctor(common: Common) -> int:
     """Look at everything and say it; 1 where something is wrong."""
-    findings = [*_machine(common), *_weights(), *_runs(common)]
+    findings = [*_machine(common), *_weights(), *_providers(common), *_runs(common)]
     _show(findings, common.words)
     return SUCCEEDED if all(finding.is_ok for finding in findings) else LOCAL_FAILURE
 
@@ -72,6 +73,16 @@ def _weights() -> Iterator[Finding]:
         yield Finding(
             f"weights {check.weight.name}", check.verdict == "ok", f"{check.verdict}: {check.weight.requirement}"
         )
+
+
+def _providers(common: Common) -> Iterator[Finding]:
+    """Whether each provider's keys are in this environment; a key itself is never shown."""
+    for name, provider in settings_of(common).server.providers.items():
+        variables = sorted({end.key_variable for end in provider.endpoints if end.key_variable is not None})
+        missing = [variable for variable in variables if not os.environ.get(variable)]
+        keys = ", ".join(f"{variable} is {'not set' if variable in missing else '********'}" for variable in variables)
+        where = ", ".join(endpoint.base_url for endpoint in provider.endpoints)
+        yield Finding(f"provider {name}", not missing, f"{where}; {keys or 'needs no key'}")
 
 
 def _runs(common: Common) -> Iterator[Finding]:

@@ -80,6 +80,8 @@ class Composer:
 
     def _failed(self, item: LeasedItem, cause: Problem, elapsed_ms: int) -> Outcome | AnotherTry:
         tries = item.attempts + item.deaths + 1
+        if cause.slug == "upstream_failed":
+            cause = cause.replace(extensions={"attempts": tries, **cause.extensions})
         decision = item_decision(cause, item.attempts + 1, self._max_attempts, self._draw)
         if isinstance(decision, Defer) and cause.slug not in _STATUS_OF:
             return AnotherTry(

@@ -36,7 +36,7 @@ class NeedsOfRuns:
 
     def _ask(self, lease: Lease) -> Needs:
         try:
-            job = Job(lease.run_id, lease.mode, json.loads(lease.params or b"{}"))
+            job = Job(lease.run_id, lease.mode, json.loads(lease.params or b"{}"), self._processors.settings)
             return self._processors[lease.kind].needs(job)
         except Exception:  # the child meets the same trouble and gives every item its problem
             return Needs()
@@ -149,7 +149,14 @@ class Desk:
         self.lease_id, self.run_id = lease.id, lease.run_id
         needs = self._needs.of(lease)
         begin = Begin(
-            lease.run_id, lease.kind, lease.mode, lease.params, lease.request_id, lease.public_url, needs.batch_size
+            lease.run_id,
+            lease.kind,
+            lease.mode,
+            lease.params,
+            lease.request_id,
+            lease.public_url,
+            needs.batch_size,
+            lease.deadline,
         )
         seconds = min(needs.item_timeout_seconds, self._longest_item_seconds)
         return Leased(lease.id, begin, lease.packed, lease.ttl_seconds, seconds, lease.alone)

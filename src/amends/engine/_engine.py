@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import random
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from amends.blobs import LocalBlobs
 from amends.engine._connections import Connection
@@ -70,7 +71,8 @@ class Engine:
     """Runs a number of workers on a ledger, in the process that owns it.
 
     blobs: the folder of ``LocalBlobs``. cache: where processors may keep caches; None takes a folder beside the blobs.
-    processors: kind → ``module:factory``; None takes the installed ones. executor: None takes subprocesses.
+    processors: kind → ``module:factory``; None takes the installed ones. processor_settings: what they find in ``Job.settings``,
+    values of JSON. executor: None takes subprocesses.
     Not to be started twice. Threads: one to maintain, and one for each worker.
     """
 
@@ -82,6 +84,7 @@ class Engine:
         blobs: Path,
         cache: Path | None = None,
         processors: Mapping[str, str] | None = None,
+        processor_settings: Mapping[str, Any] | None = None,
         settings: EngineSettings | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -90,7 +93,8 @@ class Engine:
         self._executor: OwnersExecutor = executor or LocalExecutor()
         self._settings = settings or EngineSettings()
         self._monotonic = monotonic
-        self._processors = Processors(installed_processors() if processors is None else processors)
+        factories = installed_processors() if processors is None else processors
+        self._processors = Processors(factories, processor_settings)
         self._blobs = blobs
         self._cache = cache or blobs.parent / "cache"
         self._signal = WorkSignal(monotonic)
@@ -274,6 +278,11 @@ class Engine:
         chosen = {name: getattr(self._settings, name) for name in Rules.__struct_fields__}
         threads = self._settings.model_threads or max(1, (os.cpu_count() or 1) // len(self._places))
         prepare = Prepare(
-            self._processors.factories, str(self._blobs), str(self._cache), threads, self._settings.max_attempts
+            self._processors.factories,
+            str(self._blobs),
+            str(self._cache),
+            threads,
+            self._settings.max_attempts,
+            json.dumps(self._processors.settings).encode(),
         )
         return Configure(worker_id, Rules(**chosen), prepare)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from amends.engine.processor import Processor
 
@@ -25,8 +25,10 @@ def installed_processors() -> dict[str, str]:
 class Processors:
     """Loads each processor once, when it is first asked for."""
 
-    def __init__(self, factories: Mapping[str, str]) -> None:
+    def __init__(self, factories: Mapping[str, str], settings: Mapping[str, Any] | None = None) -> None:
+        """settings: what the installation says to processors, see ``Job``."""
         self.factories = dict(factories)
+        self.settings: Mapping[str, Any] = settings or {}
         self._loaded: dict[str, Processor] = {}
 
     def __getitem__(self, kind: str) -> Processor:

@@ -118,7 +118,8 @@ class Maintenance:
         validation = self._validations.get(run.id)
         if validation is None:
             processor = self._processors[run.kind]
-            validation = self._validations[run.id] = Validation(run, processor, self._ledger, self._read_blob)
+            settings = self._processors.settings
+            validation = self._validations[run.id] = Validation(run, processor, self._ledger, self._read_blob, settings)
         if validation.step():
             return True
         del self._validations[run.id]

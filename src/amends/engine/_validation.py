@@ -23,12 +23,19 @@ class Validation:
     A strict run with a bad item is ended as failed; the sweep gives the other items ``batch_validation_failed``.
     """
 
-    def __init__(self, run: Run, processor: Processor, ledger: Ledger, read_blob: Callable[[str], bytes]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        processor: Processor,
+        ledger: Ledger,
+        read_blob: Callable[[str], bytes],
+        settings: Mapping[str, Any],
+    ) -> None:
         self._run = run
         self._processor = processor
         self._ledger = ledger
         self._read_blob = read_blob
-        self._job = Job(run.id, run.mode, json.loads(run.params or b"{}"))
+        self._job = Job(run.id, run.mode, json.loads(run.params or b"{}"), settings)
         self._lines = ResultLines(run.id, run.request_id, run.public_url)
         self._after = self._last_settled()
         self._errors: list[FieldError] = []

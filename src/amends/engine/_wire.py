@@ -39,13 +39,14 @@ class Rules(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Prepare(msgspec.Struct, frozen=True, array_like=True, tag="prepare"):
-    """What a child needs to know once. processors: kind → ``module:factory``."""
+    """What a child needs to know once. processors: kind → ``module:factory``. settings: JSON, what the installation says to them."""
 
     processors: dict[str, str]
     blobs: str
     cache: str
     threads: int
     max_attempts: int
+    settings: bytes = b"{}"
 
 
 class Configure(msgspec.Struct, frozen=True, array_like=True, tag="configure"):
@@ -66,6 +67,7 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     request_id: str
     public_url: str
     batch_size: int
+    deadline: float | None = None
 
 
 class Leased(msgspec.Struct, frozen=True, array_like=True, tag="leased"):

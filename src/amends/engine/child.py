@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -125,13 +125,21 @@ class Opener:
 class Assignment:
     """The run that the chunks belong to. blobs: where long payloads come from and long lines go."""
 
-    def __init__(self, begin: Begin, session: Session | Problem, blobs: LocalBlobs, max_attempts: int) -> None:
+    def __init__(
+        self,
+        begin: Begin,
+        session: Session | Problem,
+        blobs: LocalBlobs,
+        max_attempts: int,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self._session = session
         self._blobs = blobs
         self._batch_size = begin.batch_size
         params = json.loads(begin.params or b"{}")
         self._simulated = SimulatedItems(params) if begin.mode == "test" else None
-        self._job = Job(begin.run_id, begin.mode, self._simulated.params if self._simulated else params)
+        params = self._simulated.params if self._simulated else params
+        self._job = Job(begin.run_id, begin.mode, params, settings or {}, begin.deadline)
         self._composer = Composer(
             ResultLines(begin.run_id, begin.request_id, begin.public_url),
             max_attempts=max_attempts,
@@ -194,7 +202,10 @@ class Assignment:
 
     def _work_items(self, items: Sequence[LeasedItem]) -> list[WorkItem]:
         run_id = self._job.run_id
-        return [WorkItem(item.seq, f"{run_id}:{item.seq}", self._payload(item.payload)) for item in items]
+        return [
+            WorkItem(item.seq, f"{run_id}:{item.seq}", self._payload(item.payload), item.attempts + item.deaths)
+            for item in items
+        ]
 
     def _payload(self, payload: bytes) -> bytes:
         return self._blobs.get(payload[1:].decode()) if payload[:1] == b"@" else payload
@@ -230,7 +241,8 @@ class Child:
         messages = iter(Incoming(self._connection).receive, None)
         prepare = to_child.decode(next(messages))
         assert isinstance(prepare, Prepare)
-        surroundings = Surroundings(Path(prepare.blobs), Path(prepare.cache), prepare.threads)
+        settings = json.loads(prepare.settings)
+        surroundings = Surroundings(Path(prepare.blobs), Path(prepare.cache), prepare.threads, settings)
         opener = Opener(Processors(prepare.processors), surroundings)
         blobs = LocalBlobs(prepare.blobs)
         self._send(Ready())
@@ -238,7 +250,7 @@ class Child:
         for data in messages:
             message = to_child.decode(data)
             if isinstance(message, Begin):
-                assignment = Assignment(message, opener.session(message.kind), blobs, prepare.max_attempts)
+                assignment = Assignment(message, opener.session(message.kind), blobs, prepare.max_attempts, settings)
                 self._send(Opened())
             elif isinstance(message, Chunk):
                 assert assignment is not None, "a chunk follows the beginning of its run"

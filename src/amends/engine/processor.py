@@ -16,11 +16,12 @@ from amends.problems import Problem
 
 
 class WorkItem(NamedTuple):
-    """One item to process. payload: its JSON. key: ``{run}:{seq}``, to pass upstream as an idempotency key."""
+    """One item to process. payload: its JSON. key: ``{run}:{seq}``, to pass upstream as an idempotency key. attempts: tries before."""
 
     seq: int
     key: str
     payload: bytes
+    attempts: int = 0
 
 
 class Succeeded(NamedTuple):
@@ -44,11 +45,17 @@ Result = Succeeded | Failed
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A run as its processor sees it. params: the decoded parameters (model, prompt, output_schema, …)."""
+    """A run as its processor sees it. params: the decoded parameters (model, prompt, output_schema, …).
+
+    settings: what the installation says to processors, as in ``Surroundings``. deadline: of the run, in seconds since the
+    epoch; None where it has none or nobody waits for it (in the owner's process).
+    """
 
     run_id: str
     mode: str
     params: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,10 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a child has: where blobs are, where caches may be written, how many threads a model may use."""
+    """What a child has: where blobs are, where caches may be written, how many threads a model may use.
+
+    settings: what the installation says to processors, by subject; decoded JSON, no secrets.
+    """
 
     blobs: Path
     cache: Path

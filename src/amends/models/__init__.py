@@ -1,4 +1,4 @@
-"""Models that come with Amends and need no network.
+"""Models that come with Amends and need no network; those of providers are in ``amends.models.providers``.
 
 Importing this is cheap: names, descriptions and the check of weight files. ``load_recogniser`` and ``load_labels`` load
 weights, once a worker's child; ``amends.models.extract`` holds ``local/extract``, which has none.

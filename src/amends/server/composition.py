@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from amends.engine import Engine, EngineSettings, Processor
 from amends.ledger import Ledger
@@ -20,6 +20,11 @@ def processors() -> Mapping[str, Processor]:
     return {entry.name: entry.load()() for entry in entry_points(group=_GROUP)}
 
 
+def processor_settings(settings: Settings) -> Mapping[str, Any]:
+    """What processors are told of the installation, in values of JSON. Keys are not among it, only the names of their variables."""
+    return {"providers": {name: provider.to_table() for name, provider in settings.server.providers.items()}}
+
+
 def make_engine(settings: Settings, ledger: Ledger, data: Path) -> Engine:
     """The engine on this machine's processors, with blobs and caches in the data directory."""
     engine, retention = settings.engine, settings.retention
@@ -27,6 +32,7 @@ def make_engine(settings: Settings, ledger: Ledger, data: Path) -> Engine:
         ledger,
         blobs=data / "blobs",
         cache=data / "cache",
+        processor_settings=processor_settings(settings),
         settings=EngineSettings(
             workers=engine.workers,
             ttl_seconds=engine.ttl_seconds,

@@ -23,6 +23,7 @@ from amends.problems import (
     validation_failed,
 )
 from amends.server.answers import json_response
+from amends.server.composition import processor_settings
 from amends.server.idempotency import Guard, digest_of, idempotent
 from amends.server.items import Faults, ItemLine, file_ids, rows_of, sent_digest
 from amends.server.parameters import new_run, read_parameters
@@ -156,7 +157,7 @@ def receiving_job(parameters: Parameters, services: Services, mode: str) -> Job:
     aliases = services.settings.models.aliases
     resolved = aliases.get(parameters.model, parameters.model)
     params = {"model": resolved, "prompt": parameters.prompt, "output_schema": parameters.output_schema}
-    return Job("", mode, params)
+    return Job("", mode, params, processor_settings(services.settings))
 
 
 class Trial:

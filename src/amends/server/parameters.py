@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from amends import models
 from amends.database import new_id
 from amends.ledger import NewRun, Sample
+from amends.models.providers import find_provider
 from amends.problems import FieldError
 from amends.server.auth import Caller
 from amends.server.settings import Settings
@@ -37,6 +38,8 @@ def read_parameters(given: Mapping[str, Any], settings: Settings) -> tuple[Param
 def check_model(name: str, settings: Settings, *, has_schema: bool) -> list[FieldError]:
     """What is wrong with a model's name, and with what the model needs."""
     resolved = resolved_model(name, settings)
+    if find_provider(resolved, settings.server.providers):
+        return []
     if not models.known(resolved):
         message = f"Model '{name}' is not known here; `amends models list` names those that are"
         return [FieldError.at(("body", "model"), message, code="unknown_model")]

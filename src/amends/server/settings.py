@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
+from amends.models.providers import Provider, read_providers
+
 LogFormat = Literal["text", "json"]
 
 
@@ -44,6 +46,10 @@ class ServerSettings:
     forwarded_allow_ips: str = _setting("127.0.0.1", "Proxies whose X-Forwarded-* headers are believed.")
     tls_certificate: Path | None = _setting(None, "PEM file; with it the server speaks TLS.")
     tls_key: Path | None = _setting(None, "PEM file of the certificate's private key.")
+    providers: Mapping[str, Provider] = field(
+        default_factory=dict,
+        metadata={"doc": "OpenAI-compatible providers, each as `[providers.NAME]`.", "is_secret": False},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +138,21 @@ class Settings:
         plain = Settings()
         for name, group, key in _names():
             value = getattr(getattr(self, group), key)
+            if name == "providers" and value:
+                yield from self._described_providers()
+                continue
             meta = _field(group, key).metadata
             shown = "********" if meta["is_secret"] and value is not None else value
             yield Described(
                 name, shown, getattr(getattr(plain, group), key), self.sources.get(name, "default"), meta["doc"]
             )
+
+    def _described_providers(self) -> Iterator[Described]:
+        """A line for each; of a key only the variable's name is known here."""
+        doc = "Its models are called `{}/…`; of a key only the variable's name is kept."
+        for name, provider in self.server.providers.items():
+            source = self.sources.get("providers", "default")
+            yield Described(f"providers.{name}", provider.to_table(), None, source, doc.format(name))
 
     def with_flags(self, **flags: Any) -> Settings:
         """These settings with some named ``port`` or ``limits.nesting`` (dots as double underscores) changed; None changes nothing."""
@@ -249,6 +265,8 @@ def _fit(value: Any, kind: Any) -> Any:
         return (
             None if value in (None, "") else _fit(value, next(option for option in options if option is not type(None)))
         )
+    if options == (str, Provider):
+        return read_providers(value)
     if get_origin(kind) is not None:
         if not isinstance(value, Mapping) or not all(isinstance(part, str) for part in value.values()):
             raise ValueError("must be a table of strings")

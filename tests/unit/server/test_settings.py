@@ -43,6 +43,19 @@ def test_aliases_are_a_table(tmp_path: Path) -> None:
     assert load_settings(cwd=tmp_path).models.aliases == {"gpt-x": "local/echo"}
 
 
+def test_providers_are_listed_each_with_the_name_of_its_key(tmp_path: Path) -> None:
+    (tmp_path / "amends.toml").write_text(
+        '[providers.acme]\nbase_url = "https://acme.example/v1"\nkey_variable = "ACME_KEY"\n[providers.other]\n'
+        'base_url = "http://127.0.0.1:1/v1"\nprice = {input = 0.5}\n'
+    )
+    settings = load_settings(cwd=tmp_path, environ={"ACME_KEY": "sk-secret"})
+    assert settings.server.providers["other"].price.input == 0.5
+    listed = {row.name: row.value for row in settings.described() if row.name.startswith("providers")}
+    assert listed.keys() == {"providers.acme", "providers.other"}
+    assert listed["providers.acme"]["endpoints"][0]["key_variable"] == "ACME_KEY"
+    assert "sk-secret" not in str(listed)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -57,6 +70,8 @@ def test_aliases_are_a_table(tmp_path: Path) -> None:
         ("no_auth = 'perhaps'", "true or false"),
         ("host = 5", "must be a string"),
         ("[models.aliases]\na = 1", "table of strings"),
+        ("[providers.acme]\nurl = 'x'", "providers: acme: give either base_url or endpoints"),
+        ("providers = 1", "providers: must be tables"),
         ("= broken", "amends.toml"),
     ],
 )

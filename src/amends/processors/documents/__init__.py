@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from amends.models import Kind
 
-from ._images import load_image, read_image
+from ._images import draw_image, load_image, read_image
 from ._shape import Limits, Page, Recognise, unprocessable, unsupported_page
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = [
     "Limits",
     "Page",
     "Recognise",
     "check_not_empty",
+    "draw_pages",
     "load_image",
     "read_pages",
     "unprocessable",
@@ -45,6 +50,24 @@ def read_pages(
             detail = f"The document holds more than {limits.text_bytes} characters of text"
             raise unprocessable("DOCUMENT_TOO_LARGE", detail, limit=limits.text_bytes, unit="characters")
         yield read
+
+
+def draw_pages(
+    path: Path, kind: Kind, *, page: int | None = None, limits: Limits | None = None
+) -> Iterator[Image.Image]:
+    """Yield each page of a PDF or a TIFF, or the one picture of any other image file, in RGB and upright.
+
+    page: from 1, only this one. Raises ProblemError as ``read_pages`` does; ValueError for a kind that is no picture.
+    """
+    limits = limits or Limits()
+    check_not_empty(path)
+    if kind == "pdf":
+        from ._pdf import draw_pdf
+
+        return draw_pdf(path, page, limits)
+    if kind == "image":
+        return draw_image(path, page, limits)
+    raise ValueError(f"a {kind} file has no picture")
 
 
 def check_not_empty(path: Path) -> None:

@@ -13,7 +13,7 @@ from amends.problems import ProblemError
 
 from ._shape import Limits, Page, Recognise, unprocessable, unsupported_page
 
-__all__ = ["load_image", "read_image"]
+__all__ = ["draw_image", "load_image", "read_image"]
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
@@ -42,6 +42,12 @@ def read_image(path: Path, page: int | None, recognise: Recognise, limits: Limit
         yield Page(
             number + 1, recognise(picture)
         )  # outside of ``_decoding``: what fails here is not the picture's fault
+
+
+def draw_image(path: Path, page: int | None, limits: Limits) -> Iterator[Image.Image]:
+    """Yield each frame of a TIFF, the one picture of any other file; see ``read_image``."""
+    for _, picture in _pictures(path, page, limits):
+        yield picture
 
 
 def _pictures(path: Path, page: int | None, limits: Limits) -> Iterator[tuple[int, Image.Image]]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
+from PIL import Image
 
 from ._shape import Limits, Page, Recognise, unprocessable, unsupported_page
 
-__all__ = ["read_pdf"]
+__all__ = ["draw_pdf", "read_pdf"]
 
 _OCR_DPI = 200
 _POINTS_PER_INCH = 72
@@ -34,13 +35,25 @@ def read_pdf(path: Path, page: int | None, recognise: Recognise, limits: Limits)
     page: only this one. Raises ProblemError: DOCUMENT_ENCRYPTED, DOCUMENT_CORRUPTED, and for a page beyond the last.
     """
     with closing(_open(path)) as document:
-        pages = len(document)
-        if not pages:
-            raise unprocessable("DOCUMENT_CORRUPTED", "The PDF has no pages")
-        if page is not None and page > pages:
-            raise unsupported_page(page, pages)
-        for number in range(1, pages + 1) if page is None else (page,):
+        for number in _numbers(document, page):
             yield Page(number, _read_page(document, number, recognise, limits))
+
+
+def draw_pdf(path: Path, page: int | None, limits: Limits) -> Iterator[Image.Image]:
+    """Yield a picture of each page. Raises ProblemError as ``read_pdf`` does."""
+    with closing(_open(path)) as document:
+        for number in _numbers(document, page):
+            with closing(_load_page(document, number)) as loaded:
+                yield _draw(loaded, number, limits)
+
+
+def _numbers(document: pdfium.PdfDocument, page: int | None) -> Iterable[int]:
+    pages = len(document)
+    if not pages:
+        raise unprocessable("DOCUMENT_CORRUPTED", "The PDF has no pages")
+    if page is not None and page > pages:
+        raise unsupported_page(page, pages)
+    return range(1, pages + 1) if page is None else (page,)
 
 
 def _open(path: Path) -> pdfium.PdfDocument:
@@ -53,23 +66,31 @@ def _open(path: Path) -> pdfium.PdfDocument:
 
 
 def _read_page(document: pdfium.PdfDocument, number: int, recognise: Recognise, limits: Limits) -> str:
-    try:
-        page = document[number - 1]
-    except pdfium.PdfiumError as error:
-        raise unprocessable("DOCUMENT_CORRUPTED", f"Page {number} of the PDF is damaged", page=number) from error
-    with closing(page):
+    with closing(_load_page(document, number)) as page:
         text = _text_layer(page)
         if not _needs_ocr(page, text):
             return text
-        scale = _OCR_DPI / _POINTS_PER_INCH
-        points = max(page.get_width() * page.get_height(), 1.0)
-        try:
-            bitmap = page.render(scale=min(scale, math.sqrt(limits.render_pixels / points)))
-        except (pdfium.PdfiumError, ValueError, OSError) as error:
-            raise unprocessable("DOCUMENT_CORRUPTED", f"Page {number} cannot be drawn", page=number) from error
-        with closing(bitmap):
-            seen = recognise(bitmap.to_pil().convert("RGB"))
+        seen = recognise(_draw(page, number, limits))
     return seen if len(seen) >= len(text) or _UNREADABLE.search(text) else text
+
+
+def _load_page(document: pdfium.PdfDocument, number: int) -> pdfium.PdfPage:
+    try:
+        return document[number - 1]
+    except pdfium.PdfiumError as error:
+        raise unprocessable("DOCUMENT_CORRUPTED", f"Page {number} of the PDF is damaged", page=number) from error
+
+
+def _draw(page: pdfium.PdfPage, number: int, limits: Limits) -> Image.Image:
+    scale = _OCR_DPI / _POINTS_PER_INCH
+    points = max(page.get_width() * page.get_height(), 1.0)
+    try:
+        bitmap = page.render(scale=min(scale, math.sqrt(limits.render_pixels / points)))
+    except (pdfium.PdfiumError, ValueError, OSError) as error:
+        raise unprocessable("DOCUMENT_CORRUPTED", f"Page {number} cannot be drawn", page=number) from error
+    with closing(bitmap):
+        picture: Image.Image = bitmap.to_pil().convert("RGB")
+    return picture
 
 
 def _needs_ocr(page: pdfium.PdfPage, text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Batch prediction: documents, pictures and text through an embedded model.
+"""Batch prediction: documents, pictures and text through an embedded model or a provider's.
 
 The owner's process imports only this module, which loads no model and decodes no file.
 """
@@ -6,15 +6,25 @@ The owner's process imports only this module, which loads no model and decodes n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from amends.engine.processor import Job, Needs, Session, Surroundings
 from amends.models import MODELS, Model, kind_of
+from amends.models.providers import Provider, describe_model, find_provider, read_providers
 from amends.problems import Problem, file_not_found, problem
 
 __all__ = ["PredictProcessor"]
 
 _TIMEOUT_SECONDS = 300.0
+_READING_SECONDS = 60.0
+"""What reading an item's document may take before a provider is called."""
+
+
+class _Asked(NamedTuple):
+    """What a job asks. provider: None for an embedded model. model: None where there is no such model."""
+
+    provider: Provider | None
+    model: Model | None
 
 
 class PredictProcessor:
@@ -22,12 +32,15 @@ class PredictProcessor:
 
     kind = "predict"
 
+    def __init__(self) -> None:
+        self._latest: tuple[Job, _Asked] | None = None
+
     def validate(self, job: Job, payload: Mapping[str, Any]) -> Problem | None:
         """Say what keeps an item from running: a missing or empty file, a type the model does not take, a missing page.
 
         Only what is recorded of the file is looked at, not its bytes.
         """
-        model = MODELS.get(str(job.params.get("model")))
+        model = self._asked(job).model
         if model is None:
             return problem("batch_item_processing_failed", f"There is no model {job.params.get('model')!r}")
         if "file" in payload:
@@ -38,8 +51,10 @@ class PredictProcessor:
 
     def needs(self, job: Job) -> Needs:
         """Return the batch size that the model is fastest with, and the run's own limit on an item's time if it has one."""
-        model = MODELS.get(str(job.params.get("model")))
+        provider, model = self._asked(job)
         timeout = job.params.get("timeout_seconds")
+        if provider is not None:
+            return _needs_of(provider, timeout)
         return Needs(
             batch_size=model.batch_size if model else 1,
             item_timeout_seconds=_TIMEOUT_SECONDS if timeout is None else float(timeout),
@@ -50,6 +65,25 @@ class PredictProcessor:
         from ._session import PredictSession
 
         return PredictSession(surroundings)
+
+    def _asked(self, job: Job) -> _Asked:
+        """Looked up once a job: a run is asked about item by item."""
+        latest = self._latest
+        if latest is None or latest[0] is not job:
+            latest = self._latest = (job, _ask_for(job))
+        return latest[1]
+
+
+def _ask_for(job: Job) -> _Asked:
+    name = str(job.params.get("model"))
+    found = find_provider(name, read_providers(job.settings.get("providers", {})))
+    return _Asked(None, MODELS.get(name)) if found is None else _Asked(found[0], describe_model(*found))
+
+
+def _needs_of(provider: Provider, timeout: Any) -> Needs:
+    """The call is bounded by its session; the engine's own limit is for a child that hangs."""
+    seconds = provider.timeout_seconds if timeout is None else min(float(timeout), provider.timeout_seconds)
+    return Needs(batch_size=provider.concurrency, item_timeout_seconds=seconds + _READING_SECONDS)
 
 
 def _file_problem(model: Model, file: Mapping[str, Any], page: int | None) -> Problem | None:

@@ -18,7 +18,19 @@ if TYPE_CHECKING:
     from amends.models._labels import Label
     from amends.processors.documents import Page, Recognise
 
-__all__ = ["Answer", "Echo", "Extract", "Labels", "Ocr", "Runner"]
+__all__ = [
+    "Answer",
+    "Echo",
+    "Extract",
+    "File",
+    "Labels",
+    "Ocr",
+    "Opened",
+    "Payload",
+    "Runner",
+    "decode_payload",
+    "open_file",
+]
 
 _LABEL_SIDE = 256
 """A JPEG is decoded no larger than this on its shorter side: the model sees 224 pixels of it."""
@@ -37,44 +49,45 @@ class Runner(Protocol):
         ...
 
 
-class _File(msgspec.Struct):
+class File(msgspec.Struct):
     id: str
     sha256: str | None = None
     media_type: str = "application/octet-stream"
 
 
-class _Payload(msgspec.Struct):
+class Payload(msgspec.Struct):
     """input stays as it came: an echo of it is never decoded."""
 
     input: msgspec.Raw = msgspec.Raw(b"")
-    file: _File | None = None
+    file: File | None = None
     page: int | None = None
     prompt: str | None = None
 
 
-_decode = msgspec.json.Decoder(_Payload).decode
+decode_payload = msgspec.json.Decoder(Payload).decode
 _encode = msgspec.json.encode
 
 
-class _Opened(NamedTuple):
+class Opened(NamedTuple):
     path: Path
     kind: Kind
 
 
-def _open(blobs: LocalBlobs, file: _File, takes: Sequence[Kind] | None = None) -> _Opened:
+def open_file(blobs: LocalBlobs, file: File, takes: Sequence[Kind] | None = None) -> Opened:
+    """Where the file's bytes are and how they are read. Raises ProblemError: not there, or of another kind than it ``takes``."""
     kind = kind_of(file.media_type)
     if kind is None or (takes is not None and kind not in takes):
         detail = f"The model does not process {file.media_type}"
         raise ProblemError(problem("unsupported_file_format", detail, media_type=file.media_type))
     try:
         if file.sha256 is not None and blobs.size(file.sha256) >= 0:
-            return _Opened(blobs.path(file.sha256), kind)
+            return Opened(blobs.path(file.sha256), kind)
     except BlobNotFound:
         pass  # deleted since it was accepted
     raise ProblemError(file_not_found(file.id))
 
 
-def _file_of(payload: _Payload, model: str) -> _File:
+def _file_of(payload: Payload, model: str) -> File:
     if payload.file is None:
         raise ProblemError(problem("unsupported_file_format", f"{model} reads files, and the item holds none"))
     return payload.file
@@ -87,7 +100,7 @@ class Echo:
         self._blobs = blobs
 
     def run(self, payload: bytes) -> Answer:
-        item = _decode(payload)
+        item = decode_payload(payload)
         if item.file is None:
             raw = bytes(item.input).strip()
             return Answer(raw if raw[:1] == b"{" else b'{"text":%b}' % (raw or b"null"))
@@ -102,7 +115,7 @@ class Ocr:
         self._blobs, self._recognise = blobs, recognise
 
     def run(self, payload: bytes) -> Answer:
-        item = _decode(payload)
+        item = decode_payload(payload)
         pages = list(_read(self._blobs, _file_of(item, "local/ocr"), item.page, self._recognise, ("image", "pdf")))
         text = "\n\n".join(page.text for page in pages if page.text)
         return Answer(_encode({"text": text, "pages": [{"page": page.number, "text": page.text} for page in pages]}))
@@ -117,8 +130,8 @@ class Labels:
     def run(self, payload: bytes) -> Answer:
         from amends.processors.documents import Limits, check_not_empty, load_image
 
-        item = _decode(payload)
-        opened = _open(self._blobs, _file_of(item, "local/image-labels"), ("image",))
+        item = decode_payload(payload)
+        opened = open_file(self._blobs, _file_of(item, "local/image-labels"), ("image",))
         check_not_empty(opened.path)
         with load_image(opened.path, page=item.page, side=_LABEL_SIDE, limits=Limits()) as image:
             labels = self._predict(image)
@@ -135,7 +148,7 @@ class Extract:
         self._extractor = Extractor(schema)
 
     def run(self, payload: bytes) -> Answer:
-        item = _decode(payload)
+        item = decode_payload(payload)
         if item.file is None:
             pages = [(1, _as_text(msgspec.json.decode(item.input)))]
         else:
@@ -145,11 +158,11 @@ class Extract:
 
 
 def _read(
-    blobs: LocalBlobs, file: _File, page: int | None, recognise: Recognise, takes: Sequence[Kind] | None = None
+    blobs: LocalBlobs, file: File, page: int | None, recognise: Recognise, takes: Sequence[Kind] | None = None
 ) -> Iterator[Page]:
     from amends.processors.documents import read_pages
 
-    opened = _open(blobs, file, takes)
+    opened = open_file(blobs, file, takes)
     return read_pages(opened.path, opened.kind, recognise=recognise, page=page)
 
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from amends.blobs import LocalBlobs
 from amends.engine.processor import Failed, Job, Result, Succeeded, Surroundings, WorkItem
-from amends.problems import Problem, ProblemError, problem
+from amends.models.providers import find_provider, read_providers
 
+from ._checking import OutputCheck
+from ._problems import problem_of
 from ._runners import Answer, Echo, Extract, Labels, Ocr, Runner
 
 if TYPE_CHECKING:
     from amends.models._labels import ImageLabels
     from amends.models._ocr import TextRecogniser
 
-__all__ = ["PredictSession"]
+    from ._calls import ProviderCalls
 
-_log = logging.getLogger("amends.processors.predict")
+__all__ = ["PredictSession"]
 
 
 class Loaded:
@@ -44,33 +44,50 @@ class Loaded:
 
 
 class PredictSession:
-    """Processes items one after the other; what goes wrong with one is that one's problem."""
+    """Processes items one after the other, or all at once where a provider does the work; what goes wrong with one is that one's problem.
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    environ: where the providers' keys are.
+    """
+
+    def __init__(self, surroundings: Surroundings, environ: Mapping[str, str] = os.environ) -> None:
         self._blobs = LocalBlobs(surroundings.blobs)
         self._loaded = Loaded(surroundings.threads)
         self._runner: tuple[Job, Runner] | None = None
+        self._providers = read_providers(surroundings.settings.get("providers", {}))
+        self._environ = environ
 
     def process(self, job: Job, items: Sequence[WorkItem]) -> Iterator[Result]:
-        """Yield one result for each item, in order. Raises nothing for what an item or a model does."""
+        """Yield one result for each item, in order or, of a provider's, as they come. Raises nothing for what an item or a model does."""
+        if find_provider(str(job.params.get("model")), self._providers):
+            yield from self._calls.process(job, items)
+            return
         for item in items:
             yield self._process(job, item)
 
+    def stop(self, keys: Collection[str]) -> None:
+        """Stop what a provider is asked for these items; nothing more is heard of them."""
+        self._calls.stop(keys)
+
     def close(self) -> None:
-        """Let go of the models."""
+        """Let go of the models and of the connections."""
+        if "_calls" in vars(self):
+            self._calls.close()
         self._runner = None
         self._loaded = Loaded(0)
+
+    @cached_property
+    def _calls(self) -> ProviderCalls:
+        from ._calls import ProviderCalls
+
+        return ProviderCalls(
+            self._providers, self._environ, self._blobs, lambda image: self._loaded.recogniser.read(image)
+        )
 
     def _process(self, job: Job, item: WorkItem) -> Result:
         try:
             answer = self._runner_of(job).run(item.payload)
-        except ProblemError as error:
-            return Failed(item.seq, error.problem)
-        except MemoryError:
-            return Failed(item.seq, problem("batch_item_processing_failed", error_code="ITEM_OUT_OF_MEMORY"))
-        except Exception:
-            _log.exception("item_failed", extra={"item": item.key})
-            return Failed(item.seq, _unexpected())
+        except Exception as error:
+            return Failed(item.seq, problem_of(error, item))
         return Succeeded(item.seq, answer.output, answer.evidence)
 
     def _runner_of(self, job: Job) -> Runner:
@@ -100,18 +117,10 @@ class _Checked:
     """A runner whose output must be valid against the run's schema."""
 
     def __init__(self, runner: Runner, schema: dict[str, Any]) -> None:
-        from amends.models.extract import schema_errors
-
         self._runner = runner
-        self._errors = schema_errors(schema)
+        self._check = OutputCheck(schema)
 
     def run(self, payload: bytes) -> Answer:
         answer = self._runner.run(payload)
-        if errors := self._errors(msgspec.json.decode(answer.output)):
-            detail = "The output is not valid against the schema: " + "; ".join(errors[:3])
-            raise ProblemError(problem("prediction_failed", detail, errors_total=len(errors)))
+        self._check(answer.output)
         return answer
-
-
-def _unexpected() -> Problem:
-    return problem("batch_item_processing_failed")

@@ -1,0 +1,186 @@
+"""Items that a provider answers: many calls at a time on one event loop, each result as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from functools import cached_property
+from queue import SimpleQueue
+from typing import Any
+
+from amends.blobs import LocalBlobs
+from amends.engine.processor import Failed, Job, Result, Succeeded, WorkItem
+from amends.models.providers import (
+    CHAT,
+    EMBEDDINGS,
+    Answer,
+    Content,
+    Provider,
+    ProviderClient,
+    Reply,
+    chat_body,
+    embeddings_body,
+    find_provider,
+    read_chat,
+    read_embedding,
+)
+from amends.processors.documents import Recognise
+from amends.resilience import Deadline
+
+from ._checking import OutputCheck
+from ._content import read_asked
+from ._problems import problem_of
+
+__all__ = ["ProviderCalls"]
+
+Done = tuple[WorkItem, "Future[Reply]"]
+
+
+class ProviderCalls:
+    """Processes the items of jobs whose model a provider has. May be used by several threads at once.
+
+    clock: wall time, on which runs' deadlines are.
+    """
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        environ: Mapping[str, str],
+        blobs: LocalBlobs,
+        recognise: Recognise,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._providers = providers
+        self._environ = environ
+        self._blobs = blobs
+        self._recognise = recognise
+        self._clock = clock
+        self._reading = threading.Lock()  # PDFium is for one thread at a time
+        self._lock = threading.Lock()
+        self._clients: dict[str, ProviderClient] = {}
+        self._running: dict[str, Future[Reply]] = {}
+        self._asking: tuple[Job, _Asking] | None = None
+
+    def process(self, job: Job, items: Sequence[WorkItem]) -> Iterator[Result]:
+        """Yield one result for each item as it comes; none for those that are stopped."""
+        asking = self._asking_of(job)
+        done: SimpleQueue[Done] = SimpleQueue()
+        waiting = 0
+        for item in items:
+            try:
+                self._start(asking, job, item, done)
+                waiting += 1
+            except Exception as error:
+                yield Failed(item.seq, problem_of(error, item))
+        for _ in range(waiting):
+            item, call = done.get()
+            try:
+                answer = asking.read(call.result())
+            except CancelledError:
+                continue
+            except Exception as error:
+                yield Failed(item.seq, problem_of(error, item))
+            else:
+                yield Succeeded(item.seq, answer.output, usage=answer.usage)
+
+    def stop(self, keys: Collection[str]) -> None:
+        """Cancel the calls of these items, which closes their connections."""
+        with self._lock:
+            calls = [self._running[key] for key in keys if key in self._running]
+        for call in calls:
+            call.cancel()
+
+    def close(self) -> None:
+        """Cancel every call and let go of the connections."""
+        if "_loop" not in vars(self):
+            return
+        with self._lock:
+            keys = list(self._running)
+        self.stop(keys)
+        for client in self._clients.values():
+            asyncio.run_coroutine_threadsafe(client.aclose(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=loop.run_forever, name="provider-calls", daemon=True)
+        self._thread.start()
+        return loop
+
+    def _asking_of(self, job: Job) -> _Asking:
+        with self._lock:
+            known = self._asking
+            if known is None or (known[0] is not job and known[0] != job):
+                known = self._asking = (job, _Asking(job, self._providers))
+            return known[1]
+
+    def _start(self, asking: _Asking, job: Job, item: WorkItem, done: SimpleQueue[Done]) -> None:
+        with self._reading:
+            asked = read_asked(self._blobs, item.payload, self._recognise, as_pictures=asking.as_pictures)
+        body = asking.body(asked.content, asked.prompt)
+        call = self._client(asking.provider).call(
+            asking.path,
+            body,
+            key=item.key,
+            attempt=item.attempts,
+            timeout_seconds=self._seconds(asking.provider, job),
+        )
+        with self._lock:
+            future = self._running[item.key] = asyncio.run_coroutine_threadsafe(call, self._loop)
+        future.add_done_callback(lambda future: self._note_end(item, future, done))
+
+    def _note_end(self, item: WorkItem, call: Future[Reply], done: SimpleQueue[Done]) -> None:
+        with self._lock:
+            del self._running[item.key]
+        done.put((item, call))
+
+    def _client(self, provider: Provider) -> ProviderClient:
+        with self._lock:
+            client = self._clients.get(provider.name)
+            if client is None:
+                client = self._clients[provider.name] = ProviderClient(provider, self._environ)
+            return client
+
+    def _seconds(self, provider: Provider, job: Job) -> float:
+        """How long a call may take: as long as the provider may, the item may, and the run goes on."""
+        seconds = min(provider.timeout_seconds, float(job.params.get("timeout_seconds") or provider.timeout_seconds))
+        if job.deadline is None:
+            return seconds
+        return min(seconds, max(0.001, Deadline(job.deadline).remaining(self._clock())))
+
+
+class _Asking:
+    """How a job asks its provider, and how it reads what comes."""
+
+    def __init__(self, job: Job, providers: Mapping[str, Provider]) -> None:
+        found = find_provider(str(job.params.get("model")), providers)
+        if found is None:
+            raise LookupError(f"no provider has {job.params.get('model')!r}")
+        self.provider, self._model = found
+        self._is_embedding = self._model in self.provider.embedding_models
+        self.as_pictures = self.provider.takes_images and not self._is_embedding
+        self.path = EMBEDDINGS if self._is_embedding else CHAT
+        self._prompt = job.params.get("prompt")
+        self._schema: Mapping[str, Any] | None = job.params.get("output_schema")
+        self._check = None if self._schema is None else OutputCheck(self._schema, provider=self.provider.name)
+
+    def body(self, content: Content, prompt: str | None) -> dict[str, Any]:
+        if self._is_embedding:
+            return embeddings_body(self._model, content)
+        return chat_body(self.provider, self._model, content, prompt=prompt or self._prompt, schema=self._schema)
+
+    def read(self, reply: Reply) -> Answer:
+        if self._is_embedding:
+            answer = read_embedding(self.provider, reply.body)
+        else:
+            answer = read_chat(self.provider, reply.body, has_schema=self._schema is not None)
+        if self._check is not None:
+            self._check(answer.output)
+        return answer
