@@ -24,6 +24,8 @@ CHECKS = [
     openapi_checks.response_schema_conformance,
     openapi_checks.unsupported_method,
 ]
+schemathesis.serializer("application/offset+octet-stream")(lambda context, value: value)
+
 BOUNDED = settings(
     deadline=None,
     derandomize=True,
@@ -66,7 +68,7 @@ def test_without_a_key_nothing_undocumented_is_answered(fuzzed: RunningServer, o
 def _send(fuzzed: RunningServer, case: schemathesis.Case[Any], headers: dict[str, str]) -> int:
     answer = case.call(base_url=fuzzed.base_url, headers=headers)
     case.validate_response(answer, checks=CHECKS, additional_checks=[])
-    if answer.status_code >= 400:
+    if answer.status_code >= 400 and case.method != "HEAD":  # whose answers have no body
         body = answer.json()
         row = CATALOGUE[body["type"].rpartition("/")[2]]
         assert (row.status, row.title) == (answer.status_code, body["title"])

@@ -13,8 +13,8 @@ import pytest
 
 from amends.blobs import StoredBlob
 from amends.ledger import Commit, Outcome
-from amends.server.files import drop_unused
 from amends.server.items import MAX_INLINE_BYTES
+from amends.server.keeping import drop_unused
 from amends.server.sweep import BlobSweep
 from tests.batches import PATH, finish
 from tests.ledgers import request

@@ -65,10 +65,9 @@ class BlobWriter:
     def __init__(self, blobs: LocalBlobs) -> None:
         self._blobs = blobs
         self._digest = hashlib.sha256()
-        self._path = blobs.root / "tmp" / uuid4().hex
+        self._path = blobs.temporary()
         self.size = 0
-        with _storage_problems():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+        with storage_problems():
             self._file: BinaryIO = open(self._path, "xb", buffering=0)  # noqa: SIM115 closed by __exit__
 
     def __enter__(self) -> BlobWriter:
@@ -84,7 +83,7 @@ class BlobWriter:
         view = memoryview(data)
         self._digest.update(view)
         self.size += len(view)
-        with _storage_problems():
+        with storage_problems():
             while view:  # a raw file may take less than it is given
                 view = view[self._file.write(view) :]
 
@@ -96,11 +95,11 @@ class BlobWriter:
     def commit(self) -> Blob:
         """Make the blob durable and visible."""
         blob = Blob(self.sha256, self.size)
-        with _storage_problems():
+        with storage_problems():
             os.utime(self._file.fileno())  # it may have been long in writing, and is fresh nevertheless
             os.fsync(self._file.fileno())
             self._file.close()
-            self._blobs._publish(self._path, blob.sha256)
+            self._blobs.publish(self._path, blob.sha256)
         return blob
 
 
@@ -196,15 +195,22 @@ class LocalBlobs:
             path.unlink(missing_ok=True)
         return len(strays)
 
-    def _publish(self, temporary: Path, sha256: str) -> None:
+    def temporary(self) -> Path:
+        """A name that nobody has, for what is to be a blob; whatever bears one is gone at the owner's next start."""
+        with storage_problems():
+            (self.root / "tmp").mkdir(parents=True, exist_ok=True)
+        return self.root / "tmp" / uuid4().hex
+
+    def publish(self, temporary: Path, sha256: str) -> None:
+        """Let the file ``temporary`` become the blob; its bytes are on the disk and have this hash."""
         place = self.path(sha256)
         is_new = not place.parent.is_dir()
         place.parent.mkdir(parents=True, exist_ok=True)
         with _locked(place.parent, fcntl.LOCK_SH):
             os.replace(temporary, place)
-        _sync(place.parent)
+        sync_folder(place.parent)
         if is_new:
-            _sync(self.root)
+            sync_folder(self.root)
 
 
 @contextlib.contextmanager
@@ -217,7 +223,8 @@ def _locked(folder: Path, how: int) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -226,7 +233,8 @@ def _sync(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _storage_problems() -> Iterator[None]:
+def storage_problems() -> Iterator[None]:
+    """Turn a full disk into its problem."""
     try:
         yield
     except OSError as error:

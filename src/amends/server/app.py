@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from amends import __version__
 from amends.problems import ProblemError, problem
-from amends.server import batches, files, health, keys, metrics, pages, reference, runs
+from amends.server import batches, files, health, keys, metrics, pages, reference, runs, uploads
 from amends.server.auth import Authentication
 from amends.server.errors import ErrorHandling
 from amends.server.limits import Limits
@@ -25,9 +25,11 @@ from amends.server.requests import RequestContext
 from amends.server.services import Services
 from amends.server.simulation import Simulating
 from amends.server.throttle import Throttle
+from amends.server.tus import TusProtocol
 
 ROUTERS: Final[Sequence[APIRouter]] = (
     files.router,
+    uploads.router,
     batches.router,
     runs.router,
     keys.router,
@@ -49,6 +51,7 @@ def create_app(services: Services, *, routers: Iterable[APIRouter] = ROUTERS) ->
         list(routers),
         [
             Middleware(RequestContext, metrics=services.metrics),
+            Middleware(TusProtocol),
             Middleware(ErrorHandling, public_url=services.public_url),
             Middleware(Authentication, services=services),
             Middleware(Throttle, limits=services.settings.limits),

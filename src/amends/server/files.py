@@ -11,18 +11,18 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.responses import JSONResponse, Response
 
-from amends.blobs import Blob, BlobNotFound, BlobWriter
-from amends.database import Transaction, new_id
+from amends.blobs import BlobNotFound
+from amends.database import Transaction
 from amends.problems import FieldError, ProblemError, not_found, validation_failed
 from amends.server.auth import Caller
-from amends.server.idempotency import Guard, body_digest, digest_of, idempotent
-from amends.server.inspector import media_type_of
+from amends.server.idempotency import body_digest, digest_of, idempotent
+from amends.server.keeping import Described, drop_unused, keep
 from amends.server.multipart import Form, FormReader
 from amends.server.openapi import problems
 from amends.server.pagination import After, Limit, Page, page
 from amends.server.ranges import blob_response
 from amends.server.services import Services, caller, services
-from amends.store import FileRecord
+from amends.store import ExpiredFile, FileRecord
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
@@ -118,11 +118,18 @@ async def upload_file(request: Request, hub: Hub, who: Who) -> Response:
         with hub.blobs.writer() as writer:
             form = await FormReader(writer, hub.settings.limits).read(request)
             upload = _upload(form)
-            said = [upload.model_dump(), form.media_type, writer.sha256]
-            if replay := guard.settle(digest_of(said)):
+            digest = digest_of([upload.model_dump(), form.media_type, writer.sha256])
+            if replay := guard.settle(digest):
                 return replay
-            answer = await _keep(hub, who, guard, form, upload, writer)
-    return JSONResponse(answer)
+            said = Described(
+                who.workspace_id, who.principal, upload.filename, form.media_type, upload.purpose, upload.expires_after
+            )
+
+            def also(tx: Transaction, record: FileRecord) -> None:
+                guard.store(tx, 200, _wire(record).model_dump(), resource_id=record.id)
+
+            record = await keep(hub, said, writer.sha256, writer.commit, also)
+    return JSONResponse(_wire(record).model_dump())
 
 
 @router.get("", summary="List the files, newest first")
@@ -183,7 +190,7 @@ async def delete_file(request: Request, hub: Hub, who: Who, file_id: FileId) -> 
 
         def write(tx: Transaction) -> None:
             hub.store.files.delete(tx, who.workspace_id, file.id)
-            hub.store.idempotency.forget_resource(tx, file.id)
+            _forget(tx, hub, who.workspace_id, file.id)
             guard.store(tx, 200, answer)
 
         await asyncio.wrap_future(hub.database.submit(write))
@@ -194,44 +201,24 @@ async def delete_file(request: Request, hub: Hub, who: Who, file_id: FileId) -> 
 def sweep_expired(hub: Services) -> int:
     """Forget files that have expired, and their bytes where nobody else has them; how many."""
 
-    def write(tx: Transaction) -> list[tuple[str, str]]:
+    def write(tx: Transaction) -> list[ExpiredFile]:
         gone = hub.store.files.delete_expired(tx)
-        for file_id, _ in gone:
-            hub.store.idempotency.forget_resource(tx, file_id)
+        for file in gone:
+            _forget(tx, hub, file.workspace_id, file.id)
         return gone
 
     gone = hub.database.write(write)
-    for _, sha256 in gone:
-        drop_unused(hub, sha256)
+    for file in gone:
+        drop_unused(hub, file.sha256)
     return len(gone)
 
 
-async def _keep(
-    hub: Services, who: Caller, guard: Guard, form: Form, upload: Upload, writer: BlobWriter
-) -> dict[str, Any]:
-    """Make bytes and file durable; neither is left without the other, unless the process dies between the two."""
-    is_kept = False
-    try:
-        with hub.pins.pinned(writer.sha256):
-            blob = await asyncio.to_thread(writer.commit)
-            record = await _record(hub, who, form, upload, blob)
-            answer = _wire(record).model_dump()
-            await asyncio.wrap_future(hub.database.submit(lambda tx: _add(tx, hub, guard, record, answer)))
-        is_kept = True
-    finally:
-        if not is_kept:
-            await asyncio.to_thread(drop_unused, hub, writer.sha256)
-    return answer
-
-
-def drop_unused(hub: Services, sha256: str) -> None:
-    """Delete the blob unless a file or a run has it or is about to."""
-
-    def drop() -> None:
-        if not (hub.store.files.is_used(sha256) or hub.ledger.references([sha256])):
-            hub.blobs.delete(sha256)
-
-    hub.pins.unless_pinned(sha256, drop)
+def _forget(tx: Transaction, hub: Services, workspace_id: str, file_id: str) -> None:
+    """What speaks of a file goes with it: its creation's key, and the resumable upload that it came by."""
+    hub.store.idempotency.forget_resource(tx, file_id)
+    for upload_id in hub.store.uploads.of_file(tx, file_id):
+        hub.store.uploads.delete(tx, workspace_id, upload_id)
+        hub.store.idempotency.forget_resource(tx, upload_id)
 
 
 def _upload(form: Form) -> Upload:
@@ -249,35 +236,6 @@ def _upload(form: Form) -> Upload:
     if faults:
         raise ProblemError(validation_failed(faults))
     return upload
-
-
-async def _record(hub: Services, who: Caller, form: Form, upload: Upload, blob: Blob) -> FileRecord:
-    found = await hub.inspector.inspect(hub.blobs.path(blob.sha256))
-    now = hub.now()
-    return FileRecord(
-        id=new_id("file_", now=now),
-        workspace_id=who.workspace_id,
-        filename=upload.filename,
-        media_type=media_type_of(found, blob.size, form.media_type, upload.filename),
-        bytes=blob.size,
-        sha256=blob.sha256,
-        pages=found.pages,
-        purpose=upload.purpose,
-        created_by=who.principal,
-        created_at=now,
-        expires_at=_expiry(hub, now, upload.purpose, upload.expires_after),
-    )
-
-
-def _expiry(hub: Services, now: float, purpose: str, seconds: int | None) -> float | None:
-    if seconds is not None:
-        return now + seconds
-    return now + hub.settings.retention.batch_file_days * 86_400 if purpose == "batch" else None
-
-
-def _add(tx: Transaction, hub: Services, guard: Guard, record: FileRecord, answer: dict[str, Any]) -> None:
-    hub.store.files.add(tx, record)
-    guard.store(tx, 200, answer, resource_id=record.id)
 
 
 def _changed(file: FileRecord, change: Change, now: float) -> FileRecord:

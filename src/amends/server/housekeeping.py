@@ -1,4 +1,4 @@
-"""What has to be tidied now and then: expired files and idempotency keys, unused blobs. Runs and their lines are the engine's."""
+"""What has to be tidied now and then: expired files, uploads and idempotency keys, unused blobs. Runs and their lines are the engine's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import structlog
 from amends.server.files import sweep_expired
 from amends.server.services import Services
 from amends.server.sweep import BlobSweep
+from amends.server.uploads import sweep_uploads
 
 log = structlog.get_logger("amends.server")
 
@@ -40,6 +41,8 @@ class Housekeeping:
         """Tidy until nothing is left to, and look for unused blobs in some of the folders."""
         services = self._services
         while not self._stopping.is_set() and sweep_expired(services):
+            pass
+        while not self._stopping.is_set() and sweep_uploads(services):
             pass
         services.database.write(services.store.idempotency.expire_orphans)
         while not self._stopping.is_set() and services.database.write(services.store.idempotency.delete_expired):

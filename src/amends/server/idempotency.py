@@ -102,7 +102,8 @@ class Guard:
         stored = (
             body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         )
-        whole = {"content-type": "application/json", **{name.lower(): value for name, value in (headers or {}).items()}}
+        whole = {"content-type": "application/json"} if stored else {}
+        whole |= {name.lower(): value for name, value in (headers or {}).items()}
         self._service.keys.answer(
             tx,
             self._scope,

@@ -21,7 +21,13 @@ _INLINE_BYTES: Final = 64 << 10
 _PIECE_BYTES: Final = 256 << 10
 _BUSY_SECONDS: Final = 1.0
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_STREAMED: Final = ("multipart/", "application/x-ndjson", "application/jsonl", "application/octet-stream")
+_STREAMED: Final = (
+    "multipart/",
+    "application/x-ndjson",
+    "application/jsonl",
+    "application/octet-stream",
+    "application/offset+octet-stream",
+)
 
 
 @dataclass(slots=True)

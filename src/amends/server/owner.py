@@ -25,7 +25,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from amends.blobs import LocalBlobs
+from amends.blobs import LocalBlobs, Partials
 from amends.database import Database, Transaction
 from amends.engine import Engine
 from amends.ledger import SqliteLedger
@@ -162,6 +162,7 @@ class Owner:
             ledger=ledger,
             store=store,
             blobs=blobs,
+            partials=Partials(blobs),
             engine=engine,
             processors=processors(),
             idempotency=Idempotency(database, store.idempotency),

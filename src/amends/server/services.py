@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from fastapi import Request
 
-from amends.blobs import LocalBlobs
+from amends.blobs import LocalBlobs, Partials
 from amends.database import Database
 from amends.engine.processor import Processor
 from amends.ledger import Ledger
@@ -41,6 +41,7 @@ class Services:
     ledger: Ledger
     store: Store
     blobs: LocalBlobs
+    partials: Partials
     engine: Engine | None
     processors: Mapping[str, Processor]
     idempotency: Idempotency

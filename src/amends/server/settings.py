@@ -75,6 +75,9 @@ class LimitSettings:
     nesting: int = _setting(64, "Deepest nesting of a JSON body.")
     header_bytes: int = _setting(32 << 10, "Path, query and headers of a request together.")
     event_stream_seconds: float = _setting(600.0, "How long an event stream lasts before its listener must come again.")
+    upload_silence_seconds: float = _setting(
+        30.0, "How long the next piece of a part of a resumable upload may take; what came until then is kept."
+    )
     multipart_fields: int = _setting(32, "Most fields of a multipart form, the file not counted.")
     multipart_field_bytes: int = _setting(64 << 10, "Longest field of a multipart form.")
 
@@ -86,6 +89,7 @@ class RetentionSettings:
     result_days: float = _setting(30.0, "Result lines of a finished run.")
     run_days: float = _setting(90.0, "A finished run itself, counted from the newest of its lineage.")
     batch_file_days: float = _setting(30.0, "Files of purpose `batch`.")
+    upload_hours: float = _setting(24.0, "An unfinished resumable upload, since its last part.")
     unused_blob_hours: float = _setting(1.0, "Stored bytes that neither a file nor a run points to.")
     idempotency_hours: float = _setting(24.0, "Idempotency keys of what was not a creation.")
 

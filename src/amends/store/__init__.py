@@ -1,13 +1,15 @@
-"""The rest of the database: workspaces and users, keys, files, idempotency keys."""
+"""The rest of the database: workspaces and users, keys, files, uploads, idempotency keys."""
 
-from amends.store._files import FileRecord, FileRef, Files
+from amends.store._files import ExpiredFile, FileRecord, FileRef, Files
 from amends.store._idempotency import Claim, Fenced, IdempotencyKeys, Scope
 from amends.store._keys import IssuedKey, Key, Keys, Mode, Role, make_secret
 from amends.store._store import Store
+from amends.store._uploads import UploadRecord, Uploads
 from amends.store._workspaces import User, Workspace, Workspaces
 
 __all__ = [
     "Claim",
+    "ExpiredFile",
     "Fenced",
     "FileRecord",
     "FileRef",
@@ -20,6 +22,8 @@ __all__ = [
     "Role",
     "Scope",
     "Store",
+    "UploadRecord",
+    "Uploads",
     "User",
     "Workspace",
     "Workspaces",

@@ -40,6 +40,14 @@ class FileRef(NamedTuple):
     bytes: int
 
 
+class ExpiredFile(NamedTuple):
+    """What is left of a file whose time was up."""
+
+    id: str
+    workspace_id: str
+    sha256: str
+
+
 class Files:
     """Every question is bound to a workspace; an expired file is as gone as a deleted one."""
 
@@ -79,12 +87,13 @@ class Files:
     def delete(self, tx: Transaction, workspace_id: str, file_id: str) -> None:
         tx.execute(QUERIES.delete_file, {"id": file_id, "workspace_id": workspace_id})
 
-    def delete_expired(self, tx: Transaction, limit: int = 500) -> list[tuple[str, str]]:
-        """Forget up to ``limit`` files that have expired; (id, sha256) of each."""
-        rows = list(tx.execute(QUERIES.expired_files, {"now": self._now(), "limit": limit}))
-        for file_id, workspace_id, _ in rows:
-            self.delete(tx, workspace_id, file_id)
-        return [(file_id, sha256) for file_id, _, sha256 in rows]
+    def delete_expired(self, tx: Transaction, limit: int = 500) -> list[ExpiredFile]:
+        """Forget up to ``limit`` files that have expired."""
+        rows = tx.execute(QUERIES.expired_files, {"now": self._now(), "limit": limit})
+        gone = [ExpiredFile(*row) for row in rows]
+        for file in gone:
+            self.delete(tx, file.workspace_id, file.id)
+        return gone
 
     def is_used(self, sha256: str) -> bool:
         """Whether any file, of any workspace, has these bytes."""

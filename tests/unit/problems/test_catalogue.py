@@ -24,6 +24,7 @@ EXPECTED = {
             "IDEMPOTENCY_IN_PROGRESS",
             "INVALID_STATE",
             "VERSION_CONFLICT",
+            "OFFSET_CONFLICT",
         ],
         "ConflictError",
     ),
@@ -32,6 +33,10 @@ EXPECTED = {
     "unsupported_media_type": (415, "E", ["UNSUPPORTED_MEDIA_TYPE"], "ApiError"),
     # Not in the table of the contract's first version: what RFC 9110 answers to a range beyond the end.
     "range_not_satisfiable": (416, "E", ["RANGE_NOT_SATISFIABLE"], "ApiError"),
+    # Nor these, which the protocol of resumable uploads answers with (tus 1.0: version, lock, checksum).
+    "precondition_failed": (412, "E", ["PRECONDITION_FAILED"], "ApiError"),
+    "resource_locked": (423, "E", ["RESOURCE_LOCKED"], "ApiError"),
+    "checksum_mismatch": (460, "E", ["CHECKSUM_MISMATCH"], "ApiError"),
     "malformed_request": (400, "E", ["BAD_REQUEST"], "ValidationError"),
     "validation_failed": (422, "EB", ["VALIDATION_ERROR"], "ValidationError"),
     "unprocessable_content": (

@@ -143,7 +143,7 @@ def test_a_file_is_gone_the_moment_it_expires(database: Database, store: Store, 
     assert store.files.get("ws_a", "file_1") is None
     assert store.files.find("ws_a", limit=10) == []
     assert not store.files.resolve("ws_a", ["file_1"])
-    assert database.write(store.files.delete_expired) == [("file_1", "ab" * 32)]
+    assert database.write(store.files.delete_expired) == [("file_1", "ws_a", "ab" * 32)]
     assert database.write(store.files.delete_expired) == []
 
 
