@@ -88,6 +88,7 @@ CALLS: dict[str, Callable[[httpx2.Client], Send]] = {
     "DELETE /v1/uploads/{upload_id}": lambda client: tus("DELETE", new_upload(client)),
     "POST /v1/api-keys": lambda client: json_of("POST", "/v1/api-keys", {"role": "member"}),
     "DELETE /v1/api-keys/{key_id}": lambda client: json_of("DELETE", f"/v1/api-keys/{new_key(client)}"),
+    "POST /v1/credits/top-ups": lambda client: json_of("POST", "/v1/credits/top-ups", {"amount": 2}),
     "POST /v1/batch-predictions": lambda client: json_of("POST", "/v1/batch-predictions", batch()),
     "POST /v1/batch-predictions (NDJSON)": lambda client: ndjson(*NDJSON),
     "POST /v1/batch-predictions/{batch_id}/cancel": lambda client: json_of(

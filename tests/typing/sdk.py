@@ -16,6 +16,9 @@ from amends.client import (
     BatchPrediction,
     Clock,
     Conservation,
+    CreditEntry,
+    CreditEstimate,
+    Credits,
     Deleted,
     DryRun,
     Failures,
@@ -105,6 +108,11 @@ def work(client: Client, path: Path) -> None:
     assert_type(client.runs.cancel("r"), Run)
     assert_type(client.runs.conservation("r"), Conservation)
     assert_type(client.api_keys.create(role="viewer", mode="test"), ApiKeyRecord)
+    assert_type(client.credits.balance(), Credits)
+    assert_type(client.credits.estimate(model="local/echo", items=10), CreditEstimate)
+    assert_type(client.credits.history(limit=5), Page[CreditEntry])
+    assert_type(client.credits.top_up(10, note="paid"), CreditEntry)
+    assert_type(client.runs.extend("r", max_cost=5), Run)
     assert_type(client.me(), Me)
 
 
@@ -119,6 +127,7 @@ async def awork(client: AsyncClient, path: Path) -> None:
     async for line in client.batch_predictions.results("b", lineage=True):
         assert_type(line, ResultLine)
     assert_type(await client.runs.wait("r"), Run)
+    assert_type([entry.amount async for entry in await client.credits.history()], list[float | None])
 
 
 def failures(client: Client) -> None:

@@ -39,7 +39,11 @@ keys = App(name="keys", help="Make, list and revoke API keys.", default_paramete
 models = App(
     name="models", help="Install, check and list the embedded models.", default_parameter=_PARAMETER, group=_OPERATE
 )
+credits = App(
+    name="credits", help="Show, add and estimate the workspace's credits.", default_parameter=_PARAMETER, group=_OPERATE
+)
 app.command(keys)
+app.command(credits)
 app.command(models)
 
 
@@ -368,6 +372,64 @@ def keys_revoke(key_id: str, /, *, common: Common = COMMON) -> None:
     from ._keys import revoke
 
     revoke(common, key_id)
+
+
+@credits.default
+def credits_balance(*, common: Common = COMMON) -> None:
+    """Show what the workspace has."""
+    from ._credits import balance
+
+    balance(common)
+
+
+@credits.command(name="top-up")
+def credits_top_up(amount: float, /, *, note: str | None = None, common: Common = COMMON) -> None:
+    """Add credits; runs that paused for want of them go on by themselves.
+
+    Parameters
+    ----------
+    amount
+        How many.
+    note
+        What the history says of it.
+    """
+    from ._credits import top_up
+
+    top_up(common, amount, note)
+
+
+@credits.command(name="estimate")
+def credits_estimate(
+    *, model: str, items: Annotated[int, Parameter(validator=validators.Number(gte=1))], common: Common = COMMON
+) -> None:
+    """Say what items would cost at most; what fails costs nothing.
+
+    Parameters
+    ----------
+    model
+        The model that would be asked.
+    items
+        How many.
+    """
+    from ._credits import estimate
+
+    estimate(common, model, items)
+
+
+@credits.command(name="history")
+def credits_history(
+    *, limit: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=100))] = 20, common: Common = COMMON
+) -> None:
+    """List the newest top-ups and charges.
+
+    Parameters
+    ----------
+    limit
+        How many, 1 to 100.
+    """
+    from ._credits import history
+
+    history(common, limit)
 
 
 @models.command(name="install")

@@ -93,7 +93,7 @@ def _runs(common: Common) -> Iterator[Finding]:
         return
     try:
         with connect(common) as connection:
-            conservation = list(_conserved(connection))
+            conservation = [*_conserved(connection), _credit(connection)]
             yield (
                 Finding("Server", True, f"{common.server} answers")
                 if connection.is_remote
@@ -118,3 +118,11 @@ def _conserved(connection: Connection) -> Iterator[Finding]:
         f"does not hold for {', '.join(broken)}" if broken else f"every item of {seen:,} runs is in exactly one place"
     )
     yield Finding("Conservation", not broken, detail)
+
+
+def _credit(connection: Connection) -> Finding:
+    found = connection.client.credits.conservation()
+    parts = (
+        f"balance {found.balance:,g}, held {found.held:,g}, charged {found.charged:,g}, recorded {found.recorded:,g}"
+    )
+    return Finding("Credit", bool(found.holds), parts)

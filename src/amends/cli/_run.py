@@ -162,15 +162,18 @@ def _create(
 
 
 def follow(connection: Connection, batch: BatchPrediction, words: Words) -> BatchPrediction:
-    """Wait until a run has ended or paused, showing how far it is."""
-    pause = FIRST_POLL_SECONDS
+    """Wait until a run has ended or holds until it is extended, showing how far it is."""
+    pause, is_told = FIRST_POLL_SECONDS, False
     with progress(words, "Running") as bar:
         while True:
             counts = counts_of(batch)
             done = counts["total"] - counts["processing"]
             bar.update(done, done - counts["succeeded"], counts["total"])
-            if batch.status in TERMINAL or batch.paused_reason:
+            if batch.status in TERMINAL or batch.paused_reason in ("limit", "cost_cap"):
                 return batch
+            if batch.paused_reason == "credit" and not is_told:
+                words.say("Credit is used up: `amends credits top-up` adds some, and the run goes on by itself")
+                is_told = True
             time.sleep(pause)
             pause = min(pause * 1.5, LAST_POLL_SECONDS)
             batch = connection.client.batch_predictions.get(batch.id)
@@ -197,6 +200,8 @@ def report(client: Client, batch: BatchPrediction, common: Common) -> int:
     words.say(f"Run {batch.id} {batch.status}: {counts_line(counts)}")
     if batch.paused_reason == "limit":
         words.say("The rest waits: the same command without --limit goes on with it")
+    if batch.paused_reason == "cost_cap":
+        words.say("The rest waits: the run cost what it may")
     bad = counts["errored"] + counts["canceled"] + counts["expired"]
     if bad and not words.is_quiet:
         show_failures(client, batch.id, words.say, common)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ._api_keys import ApiKeys, AsyncApiKeys
     from ._batch_predictions import AsyncBatchPredictions, BatchPredictions
+    from ._credits import AsyncCreditAccount, CreditAccount
     from ._files import AsyncFiles, Files
     from ._models import Me
     from ._runs import AsyncRuns, Runs
@@ -168,6 +169,13 @@ class Client(_Settings):
         return Runs(self._loop, self._context)
 
     @cached_property
+    def credits(self) -> CreditAccount:
+        """What the workspace has, what it spent, what work would cost."""
+        from ._credits import CreditAccount
+
+        return CreditAccount(self._loop, self._context)
+
+    @cached_property
     def api_keys(self) -> ApiKeys:
         """Who may call."""
         from ._api_keys import ApiKeys
@@ -257,6 +265,13 @@ class AsyncClient(_Settings):
         from ._runs import AsyncRuns
 
         return AsyncRuns(self._loop, self._context)
+
+    @cached_property
+    def credits(self) -> AsyncCreditAccount:
+        """What the workspace has, what it spent, what work would cost."""
+        from ._credits import AsyncCreditAccount
+
+        return AsyncCreditAccount(self._loop, self._context)
 
     @cached_property
     def api_keys(self) -> AsyncApiKeys:

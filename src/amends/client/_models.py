@@ -176,6 +176,51 @@ class Conservation(Record):
     holds: bool | None = None
 
 
+class Credits(Record):
+    """What a workspace has. balance: free for new work; held: set aside for work under way; charged: by runs that have not
+    ended. upgrade_url: where to top up, None where the operator names no place.
+    """
+
+    unit: str | None = None
+    balance: float | None = None
+    held: float | None = None
+    charged: float | None = None
+    upgrade_url: str | None = None
+
+
+class CreditEntry(Resource):
+    """A line of the history. kind: ``top_up``, or ``charge``, which is negative and names its run."""
+
+    kind: str | None = None
+    amount: float | None = None
+    run_id: str | None = None
+    note: str | None = None
+    created_by: str | None = None
+    created_at: datetime | None = None
+
+
+class CreditEstimate(Record):
+    """What items would cost at most. price: of one. suffices: whether the balance covers it now."""
+
+    model: str | None = None
+    items: int | None = None
+    price: float | None = None
+    cost: float | None = None
+    unit: str | None = None
+    balance: float | None = None
+    suffices: bool | None = None
+
+
+class CreditConservation(Record):
+    """Where a workspace's credit is: balance, held and charged add up to what the history records."""
+
+    balance: float | None = None
+    held: float | None = None
+    charged: float | None = None
+    recorded: float | None = None
+    holds: bool | None = None
+
+
 class File(Resource):
     """A stored file. media_type is decided by content; pages: None where the kind has none."""
 

@@ -96,7 +96,8 @@ class BatchParameters(TypedDict, total=False):
 
     completion_window: "15m" to "7d". metadata: at most 16 entries. validation: "strict" fails the whole batch for one bad
     item. failure_tolerance: the fraction of errored items beyond which it stops. limit_items, sample: run a part first,
-    then hold until ``extend``. priority: -10 to 10.
+    then hold until ``extend``. priority: -10 to 10. on_credit_exhausted: "pause" until there is credit again, or "fail".
+    max_cost: credits it may cost; there it holds until ``extend``.
     """
 
     completion_window: str | None

@@ -50,9 +50,13 @@ class RunMethods(Generic[R]):
         """Stop it: items without an outcome become ``canceled``. ConflictError where it has ended otherwise."""
         return self._loop.run(self._runs.act(id, "cancel", options))
 
-    def extend(self, id: str, **options: Unpack[WriteOptions]) -> R:
-        """Go on with the items that a ``limit_items`` or ``sample`` held back."""
-        return self._loop.run(self._runs.act(id, "extend", options))
+    def extend(self, id: str, *, max_cost: float | None = None, **options: Unpack[WriteOptions]) -> R:
+        """Go on with the items that a ``limit_items`` or ``sample`` held back, or beyond what the run was to cost.
+
+        max_cost: what it may cost from now on; without it, one that reached its bound has none any more.
+        """
+        body = None if max_cost is None else {"max_cost": max_cost}
+        return self._loop.run(self._runs.act(id, "extend", options, body))
 
     def failures(self, id: str, **options: Unpack[ReadOptions]) -> Failures:
         """Return what did not succeed, grouped by type, with remedies and examples."""
@@ -77,7 +81,7 @@ class RunMethods(Generic[R]):
         return self._loop.run(self._runs.retry(id, types, custom_ids, replace, model, prompt, options))
 
     def wait(self, id: str, *, timeout: float | None = None) -> R:
-        """Return the run once it has ended, well or not, or holds because its first part is done.
+        """Return the run once it has ended, well or not, or holds because its first part is done or it cost what it may.
 
         timeout: seconds, None without end. Raises PollTimeoutError, whose ``resume()`` waits on; the run goes on.
         """
@@ -149,9 +153,13 @@ class AsyncRunMethods(Generic[R]):
         """Stop it: items without an outcome become ``canceled``. ConflictError where it has ended otherwise."""
         return await self._loop.run(self._runs.act(id, "cancel", options))
 
-    async def extend(self, id: str, **options: Unpack[WriteOptions]) -> R:
-        """Go on with the items that a ``limit_items`` or ``sample`` held back."""
-        return await self._loop.run(self._runs.act(id, "extend", options))
+    async def extend(self, id: str, *, max_cost: float | None = None, **options: Unpack[WriteOptions]) -> R:
+        """Go on with the items that a ``limit_items`` or ``sample`` held back, or beyond what the run was to cost.
+
+        max_cost: what it may cost from now on; without it, one that reached its bound has none any more.
+        """
+        body = None if max_cost is None else {"max_cost": max_cost}
+        return await self._loop.run(self._runs.act(id, "extend", options, body))
 
     async def failures(self, id: str, **options: Unpack[ReadOptions]) -> Failures:
         """Return what did not succeed, grouped by type, with remedies and examples."""
@@ -176,7 +184,7 @@ class AsyncRunMethods(Generic[R]):
         return await self._loop.run(self._runs.retry(id, types, custom_ids, replace, model, prompt, options))
 
     async def wait(self, id: str, *, timeout: float | None = None) -> R:  # noqa: ASYNC109 - the same as Client's
-        """Return the run once it has ended, well or not, or holds because its first part is done.
+        """Return the run once it has ended, well or not, or holds because its first part is done or it cost what it may.
 
         timeout: seconds, None without end. Raises PollTimeoutError, whose ``resume()`` waits on; the run goes on.
         """

@@ -12,13 +12,14 @@ from ._models import Run, read
 
 R = TypeVar("R", bound=Run)
 
+_UNTIL_EXTENDED: Final = ("limit", "cost_cap")
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LAST_PAUSE_SECONDS: Final = 5.0
 _GROWTH: Final = 1.3
 
 
 def wait(context: Context, call: Call, model: type[R], run_id: str, timeout: float | None, resume: Resume) -> Flow[R]:
-    """Ask after a run until it ended or holds because its first part is done; each pause is longer, up to 5 s.
+    """Ask after a run until it ended or holds until it is extended (without credit it goes on by itself); each pause is longer, up to 5 s.
 
     timeout: seconds in all, None for no end. ``resume``: what the PollTimeoutError will wait on with.
     """
@@ -37,7 +38,7 @@ def wait(context: Context, call: Call, model: type[R], run_id: str, timeout: flo
             if timeout is None or elapsed < timeout:
                 raise
             raise PollTimeoutError(run_id, status, elapsed, resume) from error
-        if run.is_ended or run.paused_reason == "limit":
+        if run.is_ended or run.paused_reason in _UNTIL_EXTENDED:
             return run
         status = run.status or status
         elapsed = context.clock.monotonic() - started

@@ -19,11 +19,12 @@ from amends.problems import (
     validation_failed,
 )
 from amends.server.answers import change, json_response
+from amends.server.prices import millionths
 from amends.server.results import whole_line
 from amends.server.retries import retry
 from amends.server.services import caller, services
 from amends.server.threads import in_thread
-from amends.server.wire import STATES, RetryBody
+from amends.server.wire import STATES, ExtendBody, RetryBody
 
 EXAMPLES: Final = 3
 
@@ -141,16 +142,20 @@ class Actions:
         self.who.authorize("cancel", self._kind, made_by=run.created_by)
         return await self._change(run, lambda also: self.hub.ledger.cancel(run.id, also=also))
 
-    async def extend(self, run_id: str) -> Response:
-        """Go on with the items that a limit or a sample holds back. ProblemError conflict if none are."""
+    async def extend(self, run_id: str, body: ExtendBody | None) -> Response:
+        """Go on with the items that a limit or a sample holds back, or beyond what the run was to cost.
+
+        ProblemError conflict where nothing holds it back.
+        """
         run = await self.find(run_id)
         self.who.authorize("extend", self._kind, made_by=run.created_by)
+        max_cost = None if body is None or body.max_cost is None else millionths(body.max_cost)
 
         def extend(also: Also) -> Run:
             current = self.hub.ledger.get(run.id)
-            if current is not None and not current.is_terminal and current.held == 0:
+            if current is not None and not current.is_terminal and not _is_held_back(current, max_cost):
                 raise InvalidTransition(current.state, "extended: it holds no items back")
-            return self.hub.ledger.extend(run.id, also=also)
+            return self.hub.ledger.extend(run.id, max_cost=max_cost, also=also)
 
         return await self._change(run, extend)
 
@@ -196,3 +201,7 @@ class Actions:
         changed = self.hub.ledger.get(run.id)
         assert changed is not None
         return changed
+
+
+def _is_held_back(run: Run, max_cost: int | None) -> bool:
+    return run.held > 0 or run.paused_reason == "cost_cap" or max_cost is not None

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from amends import __version__
 from amends.problems import ProblemError, problem
-from amends.server import batches, files, health, keys, metrics, pages, reference, runs, uploads
+from amends.server import batches, credits, files, health, keys, metrics, pages, reference, runs, uploads
 from amends.server.auth import Authentication
 from amends.server.errors import ErrorHandling
 from amends.server.limits import Limits
@@ -33,6 +33,7 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     batches.router,
     runs.router,
     keys.router,
+    credits.router,
     pages.router,
     health.router,
     metrics.router,

@@ -26,6 +26,7 @@ from amends.server.wire import (
     BatchPredictionList,
     CreateBody,
     DryRun,
+    ExtendBody,
     Failures,
     ItemObject,
     ManifestObject,
@@ -94,7 +95,7 @@ _STREAM: Final[Responses] = {
 @router.post(
     "",
     openapi_extra=_CREATE_BODY,
-    responses=answer(BatchPrediction | DryRun, "The batch, or what a dry run found."),
+    responses=answer(BatchPrediction | DryRun, "The batch, or what a dry run found.") | problems("credit_exceeded"),
     summary="Create a batch",
 )
 async def create_batch(request: Request) -> Response:
@@ -132,12 +133,14 @@ async def cancel_batch(act: Act, batch_id: BatchId) -> Response:
 
 
 @router.post("/{batch_id}/extend", responses=_BATCH, summary="Go on with the items of a batch held back")
-async def extend_batch(act: Act, batch_id: BatchId) -> Response:
-    """Those are held back that ``limit_items`` or ``sample`` left for later."""
-    return await act.extend(batch_id)
+async def extend_batch(act: Act, batch_id: BatchId, body: ExtendBody | None = None) -> Response:
+    """Those are held back that ``limit_items`` or ``sample`` left for later, or for which ``max_cost`` does not suffice."""
+    return await act.extend(batch_id, body)
 
 
-@router.post("/{batch_id}/retry", responses=_BATCH, summary="Retry the failed items of a batch")
+@router.post(
+    "/{batch_id}/retry", responses=_BATCH | problems("credit_exceeded"), summary="Retry the failed items of a batch"
+)
 async def retry_batch(act: Act, batch_id: BatchId, body: RetryBody | None = None) -> Response:
     """They become a child batch, whose items keep their places in the root."""
     return await act.retry(batch_id, body)

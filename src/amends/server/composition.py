@@ -41,5 +41,7 @@ def make_engine(settings: Settings, ledger: Ledger, data: Path) -> Engine:
             grace_seconds=engine.grace_seconds,
             line_retention_seconds=retention.result_days * _DAY_SECONDS,
             run_retention_seconds=retention.run_days * _DAY_SECONDS,
+            credit_unit=settings.credits.unit,
+            credit_url=settings.credits.upgrade_url,
         ),
     )

@@ -27,6 +27,7 @@ from amends.server.composition import processor_settings
 from amends.server.idempotency import Guard, digest_of, idempotent
 from amends.server.items import Faults, ItemLine, file_ids, rows_of, sent_digest
 from amends.server.parameters import new_run, read_parameters
+from amends.server.prices import credits
 from amends.server.receiving import Receiving
 from amends.server.services import Services, caller, services
 from amends.server.sources import LineSource, ObjectSource, Source
@@ -123,7 +124,7 @@ class Intake:
             await receiving.check()
         finally:
             await receiving.abandon()
-        return json_response(trial.body())
+        return json_response(trial.body(receiving.run.price, receiving.run.max_cost))
 
     def _receiving(self, parameters: Parameters, guard: Guard) -> Receiving:
         run = new_run(
@@ -178,11 +179,13 @@ class Trial:
                 self._found.add([fault])
         self._total += len(rows)
 
-    def body(self) -> dict[str, Any]:
+    def body(self, price: int, max_cost: int | None) -> dict[str, Any]:
+        """price, max_cost: as the ledger keeps them."""
+        cost = (self._total - self._found.total) * price
         counts = Counts(total=self._total, errored=self._found.total)
         return {
             "object": "batch_prediction.dry_run",
             "request_counts": counts_body(counts),
-            "cost": 0.0,
+            "cost": credits(cost if max_cost is None else min(cost, max_cost)),
             "errors": [fault.to_dict() for fault in self._found.first],
         }

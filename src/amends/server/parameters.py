@@ -15,6 +15,7 @@ from amends.ledger import NewRun, Sample
 from amends.models.providers import find_provider
 from amends.problems import FieldError
 from amends.server.auth import Caller
+from amends.server.prices import millionths, price_of
 from amends.server.settings import Settings
 from amends.server.wire import DEFAULT_WINDOW, KIND, Parameters, field_error, window_seconds
 
@@ -94,6 +95,9 @@ def new_run(
         limit_items=parameters.limit_items,
         sample=None if sample is None else Sample(sample.n, sample.seed),
         created_by=caller.principal,
+        price=price_of(settings, parameters.model),
+        max_cost=None if parameters.max_cost is None else millionths(parameters.max_cost),
+        on_credit_exhausted=parameters.on_credit_exhausted or "pause",
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import anyio
 from starlette.responses import Response
 
-from amends.ledger import DuplicateCustomIds, NewItem, NewRun, Run, RunNotFound, TooManyRuns
+from amends.ledger import CreditExceeded, DuplicateCustomIds, NewItem, NewRun, Run, RunNotFound, TooManyRuns
 from amends.problems import (
     ProblemError,
     duplicate_custom_id,
@@ -29,6 +29,7 @@ from amends.problems import (
 from amends.server.answers import RETRY_SECONDS, Answer, BodyOf
 from amends.server.idempotency import Guard
 from amends.server.items import MAX_INLINE_BYTES
+from amends.server.prices import lacking
 from amends.server.services import Services
 from amends.server.threads import in_thread
 from amends.store import Fenced
@@ -43,11 +44,11 @@ class NotKept(Exception):
 
 
 class Receiving:
-    """One run being received. body_of: the answer to its creator, stored under the guard's key when the run is sealed."""
+    """One run being received. run: as its creator states it. body_of: the answer to its creator, stored under the guard's key when the run is sealed."""
 
     def __init__(self, services: Services, run: NewRun, guard: Guard, body_of: BodyOf) -> None:
         self._services = services
-        self._run = run
+        self.run = run
         self._guard = guard
         self._answer = Answer(guard, run.id, body_of, resource_id=run.id)
         self._rows: list[NewItem] = []
@@ -57,13 +58,15 @@ class Receiving:
 
     async def open(self, *, most: int | None = None) -> None:
         """Begin. ProblemError: idempotency_in_progress if somebody else holds the key, rate_limit_exceeded where ``most`` runs
-        of the workspace have not ended."""
+        of the workspace have not ended, credit_exceeded where there is none."""
         try:
-            await in_thread(self._services.ledger.open_run, self._run, most=most, also=self._guard.claim)
+            await in_thread(self._services.ledger.open_run, self.run, most=most, also=self._guard.claim)
         except Fenced as error:
             raise ProblemError(idempotency_in_progress(RETRY_SECONDS)) from error
         except TooManyRuns as error:
             raise ProblemError(too_many_batches(_ADMISSION_SECONDS)) from error
+        except CreditExceeded as error:
+            raise ProblemError(lacking(self._services, error.required, error.remaining)) from error
 
     async def add(self, rows: Sequence[NewItem]) -> None:
         """Take items; returns when at most one slice of earlier ones is still being written."""
@@ -107,14 +110,16 @@ class Receiving:
             if self._writing is not None:
                 await asyncio.gather(self._writing, return_exceptions=True)
             self._pins.close()
-            await in_thread(self._services.ledger.abandon, self._run.id)
+            await in_thread(self._services.ledger.abandon, self.run.id)
 
     async def _seal(self, validate: bool, also: Callable[[Any], None]) -> Run:
         try:
-            return await in_thread(self._services.ledger.seal, self._run.id, validate=validate, also=also)
+            return await in_thread(self._services.ledger.seal, self.run.id, validate=validate, also=also)
         except DuplicateCustomIds as error:
             faults = [duplicate_custom_id(custom_id, index) for index, custom_id in error.duplicates]
             raise ProblemError(validation_failed(faults, errors_total=error.total)) from error
+        except CreditExceeded as error:
+            raise ProblemError(lacking(self._services, error.required, error.remaining)) from error
         except RunNotFound as error:
             raise _abandoned() from error
 
@@ -134,7 +139,7 @@ class Receiving:
     async def _append(self, rows: Sequence[NewItem], pins: ExitStack) -> None:
         try:
             with pins:
-                await in_thread(self._services.ledger.append, self._run.id, rows)
+                await in_thread(self._services.ledger.append, self.run.id, rows)
         except RunNotFound as error:
             raise _abandoned() from error
 

@@ -69,7 +69,7 @@ async def results(request: Request, run: Run, wanted: Wanted) -> Response:
 def _check_readable(run: Run, wanted: Wanted) -> None:
     if wanted.lineage and wanted.order == "completion":
         _refuse("lineage", "lineage has no order of completion")
-    is_part = run.paused_reason == "limit"
+    is_part = run.paused_reason in ("limit", "cost_cap")
     if not (run.is_terminal or wanted.partial or wanted.order == "completion" or is_part):
         detail = f"The batch is {run.state}: results can be read when it has ended, or now with partial=true"
         raise ProblemError(invalid_state(detail, batch_prediction_id=run.id, state=run.state))

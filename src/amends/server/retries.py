@@ -18,6 +18,7 @@ from amends.server.answers import BodyOf
 from amends.server.idempotency import Guard, body_digest, idempotent
 from amends.server.items import ItemLine, file_ids, rows_of
 from amends.server.parameters import check_model, job_params, resolved_model
+from amends.server.prices import price_of
 from amends.server.receiving import Receiving
 from amends.server.services import caller, services
 from amends.server.threads import in_thread
@@ -225,4 +226,7 @@ class Retrial:
             deadline=now + window_seconds(window),
             parent_id=run.id,
             created_by=self._caller.principal,
+            price=price_of(self._hub.settings, model),
+            max_cost=run.max_cost,
+            on_credit_exhausted=run.on_credit_exhausted,
         )

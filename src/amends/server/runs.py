@@ -11,7 +11,7 @@ from amends.server.actions import Actions
 from amends.server.events import EVENT_STREAM, events
 from amends.server.openapi import Responses, problems
 from amends.server.pagination import After, Limit
-from amends.server.wire import ConservationObject, Failures, RetryBody, RunList, RunObject, run_body
+from amends.server.wire import ConservationObject, ExtendBody, Failures, RetryBody, RunList, RunObject, run_body
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"], default_response_class=Response)
 
@@ -90,12 +90,12 @@ async def cancel_run(act: Act, run_id: RunId) -> Response:
 
 
 @router.post("/{run_id}/extend", responses=_RUN, summary="Go on with the items held back")
-async def extend_run(act: Act, run_id: RunId) -> Response:
-    """Those are held back that ``limit_items`` or ``sample`` left for later."""
-    return await act.extend(run_id)
+async def extend_run(act: Act, run_id: RunId, body: ExtendBody | None = None) -> Response:
+    """Those are held back that ``limit_items`` or ``sample`` left for later, or for which ``max_cost`` does not suffice."""
+    return await act.extend(run_id, body)
 
 
-@router.post("/{run_id}/retry", responses=_RUN, summary="Retry the failed items")
+@router.post("/{run_id}/retry", responses=_RUN | problems("credit_exceeded"), summary="Retry the failed items")
 async def retry_run(act: Act, run_id: RunId, body: RetryBody | None = None) -> Response:
     """They become a child run, whose items keep their places in the root."""
     return await act.retry(run_id, body)

@@ -116,6 +116,19 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CreditSettings:
+    """What work costs, in credits. Where nothing has a price, nobody needs any."""
+
+    price: float = _setting(0.0, "Credits that an item costs, where its model has no price of its own.")
+    prices: Mapping[str, float] = field(
+        default_factory=dict,
+        metadata={"doc": "Credits that an item costs, by model, as `[credits.prices]`.", "is_secret": False},
+    )
+    unit: str = _setting("credits", "What credits are called.")
+    upgrade_url: str | None = _setting(None, "Where to top up, for who runs out; by default the page that explains it.")
+
+
+@dataclass(frozen=True, slots=True)
 class Described:
     """One setting as ``amends config`` lists it. source: default, flag, an AMENDS_ variable or a file."""
 
@@ -135,6 +148,7 @@ class Settings:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     engine: EngineGroup = field(default_factory=EngineGroup)
     models: ModelSettings = field(default_factory=ModelSettings)
+    credits: CreditSettings = field(default_factory=CreditSettings)
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def described(self) -> Iterator[Described]:
@@ -272,9 +286,10 @@ def _fit(value: Any, kind: Any) -> Any:
     if options == (str, Provider):
         return read_providers(value)
     if get_origin(kind) is not None:
-        if not isinstance(value, Mapping) or not all(isinstance(part, str) for part in value.values()):
-            raise ValueError("must be a table of strings")
-        return dict(value)
+        inner = options[1]
+        if not isinstance(value, Mapping) or not all(isinstance(part, str | inner) for part in value.values()):
+            raise ValueError(f"must be a table of {'strings' if inner is str else 'numbers'}")
+        return {name: _fit_plain(part, inner) for name, part in value.items()}
     return _fit_plain(value, kind)
 
 

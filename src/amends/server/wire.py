@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
@@ -15,7 +16,8 @@ from pydantic_core import PydanticCustomError
 
 from amends.database import rfc3339
 from amends.ledger import Counts, Run, RunState
-from amends.problems import FieldError
+from amends.problems import FieldError, Problem
+from amends.server.prices import MOST_CREDITS
 
 KIND: Final = "predict"
 """The kind of run that a batch prediction is."""
@@ -66,6 +68,9 @@ Page = Annotated[int, Field(ge=1, le=MAX_PAGE, description="Counts from 1; null 
 ModelName = Annotated[str, Field(min_length=1, max_length=256)]
 MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, Field(max_length=512)]
+
+
+MaxCost = Annotated[float, Field(ge=0, le=MOST_CREDITS, allow_inf_nan=False)]
 
 
 class _Source(_Strict):
@@ -121,9 +126,12 @@ class Parameters(_Strict):
     sample: SampleBody | None = None
     priority: int = Field(default=0, ge=-10, le=10, description="A run of priority p is served 2^p times as often.")
     dry_run: bool = False
-    on_credit_exhausted: Literal["pause", "fail"] | None = Field(default=None, description="Everything costs 0 here.")
-    max_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
-        default=None, description="Everything costs 0 here."
+    on_credit_exhausted: Literal["pause", "fail"] | None = Field(
+        default=None,
+        description="Without credit the batch pauses until there is some, by default, or fails; then it needs all it may cost to start.",
+    )
+    max_cost: MaxCost | None = Field(
+        default=None, description="Credits that the batch may cost; there it pauses, and can be extended."
     )
 
     @model_validator(mode="after")
@@ -163,6 +171,15 @@ class RetryBody(_Strict):
     replace: list[ReplacementBody] | None = None
     model: ModelName | None = None
     prompt: str | None = None
+
+
+class ExtendBody(_Strict):
+    """How far a batch goes on."""
+
+    max_cost: MaxCost | None = Field(
+        default=None,
+        description="Credits that it may cost from now on; a batch that reached its bound loses it without.",
+    )
 
 
 class RequestCounts(BaseModel):
@@ -236,7 +253,10 @@ class RunList(_ListMembers):
 
 
 class DryRun(BaseModel):
-    """What a batch would meet. errors: the first 1,000; ``request_counts.errored`` counts them all."""
+    """What a batch would meet. errors: the first 1,000; ``request_counts.errored`` counts them all.
+
+    cost: credits at most, as what fails costs nothing.
+    """
 
     object: Literal["batch_prediction.dry_run"]
     request_counts: RequestCounts
@@ -344,7 +364,7 @@ def run_body(run: Run, public_url: str) -> dict[str, Any]:
 def _members(run: Run, public_url: str) -> dict[str, Any]:
     path = f"/v1/batch-predictions/{run.id}"
     ended = run.is_terminal
-    error = run.error.replace(instance=path, request_id=run.request_id) if ended and run.error else None
+    error = _error(run, path) if ended else None
     return {
         "status": run.state,
         "model": run.model,
@@ -366,6 +386,15 @@ def _members(run: Run, public_url: str) -> dict[str, Any]:
         "root_id": run.root_id,
         "paused_reason": run.paused_reason,
     }
+
+
+def _error(run: Run, path: str) -> Problem | None:
+    """What a run ended with. Whether it was billed shows only at its end: what still ran may have succeeded."""
+    if run.error is None:
+        return None
+    billed = run.price > 0 and run.counts.succeeded > 0
+    remedy = replace(run.error.remedy, billed=billed)
+    return run.error.replace(instance=path, request_id=run.request_id, remedy=remedy)
 
 
 def _time(at: float | None) -> str | None:

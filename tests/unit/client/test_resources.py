@@ -50,6 +50,7 @@ DONE = Reply(json={"id": "bpred_1", "status": "completed", "request_counts": {"t
         (lambda c: c.runs.get("r"), "GET", "/v1/runs/r", None),
         (lambda c: c.runs.cancel("r"), "POST", "/v1/runs/r/cancel", None),
         (lambda c: c.runs.extend("r"), "POST", "/v1/runs/r/extend", None),
+        (lambda c: c.runs.extend("r", max_cost=2.5), "POST", "/v1/runs/r/extend", {"max_cost": 2.5}),
         (lambda c: c.runs.expire("r"), "POST", "/v1/runs/r/expire", None),
         (lambda c: c.runs.purge("r"), "POST", "/v1/runs/r/purge", None),
         (lambda c: c.runs.failures("r"), "GET", "/v1/runs/r/failures", None),
@@ -59,6 +60,11 @@ DONE = Reply(json={"id": "bpred_1", "status": "completed", "request_counts": {"t
         (lambda c: c.api_keys.create(role="viewer", user="u"), "POST", "/v1/api-keys", {"role": "viewer", "user": "u"}),
         (lambda c: c.api_keys.get("k"), "GET", "/v1/api-keys/k", None),
         (lambda c: c.api_keys.revoke("k"), "DELETE", "/v1/api-keys/k", None),
+        (lambda c: c.credits.balance(), "GET", "/v1/credits", None),
+        (lambda c: c.credits.estimate(model="m", items=3), "GET", "/v1/credits/estimate", None),
+        (lambda c: c.credits.conservation(), "GET", "/v1/credits/conservation", None),
+        (lambda c: c.credits.top_up(2.5), "POST", "/v1/credits/top-ups", {"amount": 2.5}),
+        (lambda c: c.credits.top_up(1, note="n"), "POST", "/v1/credits/top-ups", {"amount": 1, "note": "n"}),
     ],
 )
 def test_calls_ask_for_what_they_say(rig: Any, work: Any, method: str, path: str, body: Any) -> None:

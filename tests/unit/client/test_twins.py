@@ -13,6 +13,7 @@ import pytest
 from amends import AsyncClient, Client
 from amends.client._api_keys import ApiKeys, AsyncApiKeys
 from amends.client._batch_predictions import AsyncBatchPredictions, BatchPredictions
+from amends.client._credits import AsyncCreditAccount, CreditAccount
 from amends.client._files import AsyncFiles, Files
 from amends.client._pages import AsyncPage, Page
 from amends.client._runs import AsyncRuns, Runs
@@ -23,6 +24,7 @@ TWINS = [
     (BatchPredictions, AsyncBatchPredictions),
     (Runs, AsyncRuns),
     (ApiKeys, AsyncApiKeys),
+    (CreditAccount, AsyncCreditAccount),
     (Page, AsyncPage),
 ]
 # What differs in its very nature: how it is entered, closed and iterated.

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Message, Receive, Scope, Send
 
@@ -31,6 +31,7 @@ class Bucket:
         return True
 
 
+@settings(deadline=None)
 @given(limit=st.integers(1, 50), pauses=st.lists(st.integers(0, 20_000).map(lambda ms: ms / 1_000), max_size=200))
 def test_a_key_gets_what_a_bucket_of_tokens_gives(limit: int, pauses: list[float]) -> None:
     rates, bucket, now = Rates({"writes": limit}), Bucket(limit), 0.0
@@ -42,6 +43,7 @@ def test_a_key_gets_what_a_bucket_of_tokens_gives(limit: int, pauses: list[float
         assert verdict.full_after == pytest.approx((limit - bucket.tokens) * WINDOW_SECONDS / limit, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(limit=st.integers(1, 10_000), start=st.floats(0, 1e9))
 def test_the_whole_limit_may_come_at_once_and_nothing_more(limit: int, start: float) -> None:
     rates = Rates({"reads": limit})
@@ -49,6 +51,7 @@ def test_the_whole_limit_may_come_at_once_and_nothing_more(limit: int, start: fl
     assert answers == [True] * limit + [False]
 
 
+@settings(deadline=None)
 @given(limit=st.integers(1, 10_000), start=st.floats(0, 1e9))
 def test_who_waits_as_long_as_told_is_let_in(limit: int, start: float) -> None:
     rates = Rates({"reads": limit})
