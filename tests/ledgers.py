@@ -23,6 +23,7 @@ from amends.ledger import (
     Outcome,
     ResultLines,
     Run,
+    Step,
     line_members,
     unpack_items,
 )
@@ -99,6 +100,11 @@ def claim(ledger: Ledger, owner: str = "worker-1", **changes: Any) -> Lease:
     lease = ledger.claim(request(owner, **changes))
     assert lease is not None
     return lease
+
+
+def perform(ledger: Ledger, steps: Sequence[Step]) -> list[Any]:
+    """The answers, of whatever type."""
+    return list(ledger.perform(steps))
 
 
 def leased(lease: Lease | None) -> list[LeasedItem]:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from amends.ledger import Commit, Counts, Deferral, Ledger, NewItem
+from amends.ledger import Commit, Conservation, Counts, Deferral, Ledger, NewItem, Renewal
 from tests.ledgers import (
     START,
     HandClock,
@@ -20,6 +20,7 @@ from tests.ledgers import (
     failure,
     leased,
     lines,
+    perform,
     read,
     request,
     seqs,
@@ -273,21 +274,45 @@ def test_a_late_commit_does_not_write_over_the_newer_worker(ledger: Ledger, cloc
     assert counts(ledger, run) == Counts(total=1, succeeded=1)
 
 
-def test_commit_and_claim_go_together_and_a_fenced_commit_still_claims(ledger: Ledger) -> None:
+def test_many_steps_at_once_are_answered_as_if_each_were_called_by_itself(ledger: Ledger) -> None:
+    run = create(ledger, 5)
+    first, second, third = (claim(ledger, max_items=1) for _ in range(3))
+    report = Commit(first.id, [success(run.id, leased(first)[0])])
+
+    held, fenced, following, renewed, last, nothing, unknown = perform(
+        ledger,
+        [report, report, request(max_items=1), Renewal(second.id, 10), request(), request(), Renewal(first.id, 10)],
+    )
+
+    assert (held, fenced, renewed, nothing, unknown) == (True, False, "held", None, "fenced")
+    assert [seqs(lease) for lease in (following, last)] == [[3], [4]]
+    assert len({lease.id for lease in (first, second, third, following, last)}) == 5
+    assert ledger.conservation(run.id) == Conservation(5, outcomes=1, deferred=0, pending=0, leased=4)
+    assert perform(ledger, []) == []
+
+
+def test_a_step_that_fails_harms_no_other_before_or_after_it(ledger: Ledger) -> None:
     run = create(ledger, 4)
-    lease = claim(ledger, max_items=2)
-    report = Commit(lease.id, [success(run.id, item) for item in leased(lease)])
+    leases = [claim(ledger, max_items=1) for _ in range(3)]
+    good = [Commit(lease.id, [success(run.id, leased(lease)[0])], final=True) for lease in leases]
+    stray = Commit(leases[1].id, [success(run.id, leased(leases[0])[0])], final=True)
 
-    held, following = ledger.commit_and_claim(report, request())
-    assert (held, seqs(following)) == (True, [2, 3])
-    assert following is not None
-    held, nothing = ledger.commit_and_claim(report, request())
-    assert (held, nothing) == (False, None)
+    before, wrong, after, following = perform(ledger, [good[0], stray, good[2], request()])
 
-    stray = [success(run.id, leased(following)[0]._replace(seq=0))]
-    with pytest.raises(ValueError, match="item"):
-        ledger.commit_and_claim(Commit(following.id, stray, final=True), request())
-    assert ledger.conservation(run.id).leased == 2
+    assert (before, after, seqs(following)) == (True, True, [3])
+    assert isinstance(wrong, ValueError)
+    assert ledger.conservation(run.id) == Conservation(4, outcomes=2, deferred=0, pending=0, leased=2)
+    assert perform(ledger, [good[1]]) == [True], "the lease of the report that was wrong still stands"
+
+
+def test_steps_about_thousands_of_items_are_all_answered(ledger: Ledger) -> None:
+    run = create(ledger, 9_000)
+    leases = perform(ledger, [request(max_items=3_000)] * 3)
+    reports = [Commit(lease.id, [success(run.id, item) for item in leased(lease)]) for lease in leases]
+
+    assert perform(ledger, [*reports, request(), *reports]) == [True] * 3 + [None] + [False] * 3
+
+    assert counts(ledger, run) == Counts(total=9_000, succeeded=9_000)
 
 
 def test_a_release_returns_the_owners_leases_only_and_counts_nothing(ledger: Ledger) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from amends.database import Database
 from amends.engine import Engine, EngineSettings, LocalExecutor
-from amends.ledger import ClaimRequest, Commit, Lease, SqliteLedger
+from amends.ledger import Answer, Commit, SqliteLedger, Step
 from tests.engines import ROOT, ended, lines, submit
 from tests.hostile import PROCESSORS
 from tests.killing import CHILD, EXTRACT, SUPERVISOR, Witness, local_client, note, processes_of, until
@@ -31,14 +32,15 @@ class WatchedLedger(SqliteLedger):
         super().__init__(database)
         self.refused: list[str] = []
 
-    def commit_and_claim(self, commit: Commit, request: ClaimRequest) -> tuple[bool, Lease | None]:
-        is_held, lease = super().commit_and_claim(commit, request)
-        return self._noted(commit, is_held), lease
+    def perform(self, steps: Sequence[Step]) -> Sequence[Answer]:
+        answers = super().perform(steps)
+        for step, answer in zip(steps, answers, strict=True):
+            if isinstance(step, Commit) and answer is False:
+                self.refused.append(step.lease_id)
+        return answers
 
     def commit(self, commit: Commit) -> bool:
-        return self._noted(commit, super().commit(commit))
-
-    def _noted(self, commit: Commit, is_held: bool) -> bool:
+        is_held = super().commit(commit)
         if not is_held:
             self.refused.append(commit.lease_id)
         return is_held

@@ -34,6 +34,7 @@ from amends.ledger import (
     MemoryLedger,
     NewItem,
     NewRun,
+    Renewal,
     Run,
     RunNotFound,
     Sample,
@@ -87,6 +88,10 @@ def outcome_of(call: Callable[[], Any]) -> Any:
         return ("duplicates", list(found.duplicates), found.total)
     except ValueError:
         return "wrong"
+
+
+def plain_answer(answer: Any) -> Any:
+    return "wrong" if isinstance(answer, ValueError) else answer
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -251,15 +256,25 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.twins)
     @rule(number=chance, plan=st.lists(chance, min_size=1, max_size=9), owner=owners, max_items=limits)
-    def commit_and_claim(self, number: int, plan: list[int], owner: str, max_items: int) -> None:
-        twin = self.some_twin(number)
-        report = self.plan(twin, plan, True)
+    def perform(self, number: int, plan: list[int], owner: str, max_items: int) -> None:
+        """Reports of several workers at once, some of them wrong or fenced, each with a renewal, and then claims."""
+        chosen = [self.some_twin(number + place) for place in range(plan[0] % 3 + 1)]
+        twins = list({twin.real.id: twin for twin in chosen}.values())
+        reports = [self.plan(twin, plan, True, is_stray=(number + place) % 7 == 0) for place, twin in enumerate(twins)]
         request = self.request(number, owner, max_items)
-        expected, model = self.model.commit_and_claim(commit_of(twin.model, report), request)
-        found, real = self.real.commit_and_claim(commit_of(twin.real, report), request)
-        assert found == expected
-        self.note(twin, report, expected)
-        self.keep(model, real)
+
+        def ask(ledger: Ledger, leases: list[Lease]) -> list[Any]:
+            commits = [commit_of(lease, report) for lease, report in zip(leases, reports, strict=True)]
+            renewals = [Renewal(lease.id, 5.0) for lease in leases]
+            return list(ledger.perform([*renewals, *commits, request, request]))
+
+        expected = ask(self.model, [twin.model for twin in twins])
+        found = ask(self.real, [twin.real for twin in twins])
+        assert [plain_answer(answer) for answer in found[:-2]] == [plain_answer(answer) for answer in expected[:-2]]
+        for twin, report, answer in zip(twins, reports, expected[len(twins) : -2], strict=True):
+            self.note(twin, report, answer)
+        for model, real in zip(expected[-2:], found[-2:], strict=True):
+            self.keep(model, real)
 
     def plan(self, twin: Twin, plan: list[int], final: bool, *, is_stray: bool = False) -> Report:
         """Decide from the numbers what becomes of each item. is_stray: speak of one that the lease does not hold."""

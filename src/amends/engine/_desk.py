@@ -126,7 +126,7 @@ class Desk:
             replies: list[ToSupervisor] = [Committed(report.lease_id, self._ledger.commit(commit))]
         else:
             request = self._request(report.claim)
-            ok, lease = self._ledger.commit_and_claim(commit, request)
+            ok, lease = self._commit_and_claim(commit, request)
             if lease is None or lease.run_id != self.run_id:
                 self._on_end()
             self._forget()
@@ -136,6 +136,15 @@ class Desk:
                 replies.append(self._leased(lease))
         self._spread(report)
         return replies
+
+    def _commit_and_claim(self, commit: Commit, request: ClaimRequest) -> tuple[bool, Lease | None]:
+        ok, lease = self._ledger.perform([commit, request])
+        for answer in (ok, lease):
+            if isinstance(answer, Exception):
+                raise answer
+        assert isinstance(ok, bool)
+        assert lease is None or isinstance(lease, Lease)
+        return ok, lease
 
     def _spread(self, report: Report) -> None:
         for deferral in report.deferred:

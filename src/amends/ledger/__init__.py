@@ -11,6 +11,7 @@ from amends.ledger._lines import ResultLines, line_head, line_members, pack_item
 from amends.ledger._protocol import Also, Ledger
 from amends.ledger._types import (
     TERMINAL,
+    Answer,
     ClaimRequest,
     Commit,
     Conservation,
@@ -31,12 +32,14 @@ from amends.ledger._types import (
     NewRun,
     OnExhausted,
     Outcome,
+    Renewal,
     ResultChunk,
     Run,
     RunNotFound,
     RunState,
     Sample,
     Standing,
+    Step,
     TooManyRuns,
 )
 
@@ -51,6 +54,7 @@ __all__ = [
     "CREDIT",
     "TERMINAL",
     "Also",
+    "Answer",
     "ClaimRequest",
     "Commit",
     "Conservation",
@@ -78,6 +82,7 @@ __all__ = [
     "OnExhausted",
     "Outcome",
     "ReadBlob",
+    "Renewal",
     "ResultChunk",
     "ResultLines",
     "Run",
@@ -86,6 +91,7 @@ __all__ = [
     "Sample",
     "SqliteLedger",
     "Standing",
+    "Step",
     "TooManyRuns",
     "filled_lines",
     "line_head",

@@ -18,6 +18,7 @@ from amends.ledger._memory_credits import Accounts
 from amends.ledger._memory_run import LAPSES_UNTIL_ALONE, Grant, RunRecord, has_status, size
 from amends.ledger._protocol import Also
 from amends.ledger._types import (
+    Answer,
     ClaimRequest,
     Commit,
     Conservation,
@@ -32,11 +33,13 @@ from amends.ledger._types import (
     NewItem,
     NewRun,
     Outcome,
+    Renewal,
     ResultChunk,
     Run,
     RunNotFound,
     RunState,
     Standing,
+    Step,
     TooManyRuns,
 )
 from amends.problems import Problem
@@ -163,9 +166,9 @@ class MemoryLedger:
                 self._end_lease(run, grant)
             return True
 
-    def commit_and_claim(self, commit: Commit, request: ClaimRequest) -> tuple[bool, Lease | None]:
+    def perform(self, steps: Sequence[Step]) -> Sequence[Answer]:
         with self._lock:
-            return self.commit(commit), self.claim(request)
+            return [self._perform(step) for step in steps]
 
     def release_owner(self, owner: str, *, lapsed: bool = False) -> int:
         return len(self._end_leases(lambda run, grant: grant.owner == owner, lapsed=lapsed))
@@ -520,6 +523,18 @@ class MemoryLedger:
         self._garbage += len(run.items) + len(run.outcomes)
 
     # Leases
+
+    def _perform(self, step: Step) -> Answer:
+        try:
+            match step:
+                case Commit():
+                    return self.commit(step)
+                case ClaimRequest():
+                    return self.claim(step)
+                case Renewal():
+                    return self.renew(step.lease_id, step.ttl_seconds)
+        except Exception as error:
+            return error
 
     def _draw(self, kinds: frozenset[str]) -> RunRecord | None:
         """A workspace with work at random, then one of its runs by the weight 2**priority."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from amends.ledger._credits import CreditEntry, CreditStanding, Funding
 from amends.ledger._types import (
+    Answer,
     ClaimRequest,
     Commit,
     Conservation,
@@ -23,6 +24,7 @@ from amends.ledger._types import (
     Run,
     RunState,
     Standing,
+    Step,
 )
 from amends.problems import Problem
 
@@ -86,8 +88,11 @@ class Ledger(Protocol):
         An outcome of an item that already has one, or that the lease does not cover, is a programming error (ValueError) and writes nothing.
         """
 
-    def commit_and_claim(self, commit: Commit, request: ClaimRequest) -> tuple[bool, Lease | None]:
-        """Both in one transaction; the claim is made even when the commit was fenced."""
+    def perform(self, steps: Sequence[Step]) -> Sequence[Answer]:
+        """Commits, claims and renewals of many workers, each as if called by itself, in this order; their answers.
+
+        They share the cost of becoming durable. One that fails has its exception for an answer and harms no other.
+        """
 
     def release_owner(self, owner: str, *, lapsed: bool = False) -> int:
         """Return at once what the owner's leases hold; the number of leases. No death.

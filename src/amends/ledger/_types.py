@@ -250,6 +250,21 @@ class ClaimRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewal:
+    """Asks that a lease hold for ``ttl_seconds`` from now."""
+
+    lease_id: str
+    ttl_seconds: float
+
+
+Step = Commit | ClaimRequest | Renewal
+"""What a worker may want of the ledger, see ``Ledger.perform``."""
+
+Answer = bool | Lease | Standing | Exception | None
+"""To a commit bool, to a claim a lease or None, to a renewal a standing; the exception where the step failed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The sum of a finished run. sha256: over its result lines, each with its newline, in submission order;
     sections: one digest per 10,000 lines, so that a resumed download can be checked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -29,7 +29,7 @@ from amends.engine._wire import (
     raw,
     to_supervisor,
 )
-from amends.ledger import Deferral, MemoryLedger, NewItem, Outcome
+from amends.ledger import Answer, Deferral, MemoryLedger, NewItem, Outcome, Step
 from tests.ledgers import new_run
 
 CONFIGURE = Configure("w1", Rules(*[1] * len(Rules.__struct_fields__)), Prepare({}, "", "", 1, 1))
@@ -109,10 +109,10 @@ class FullDisk(MemoryLedger):
 
     is_full = False
 
-    def commit_and_claim(self, *arguments: Any) -> Any:
+    def perform(self, steps: Sequence[Step]) -> Sequence[Answer]:
         if self.is_full:
-            raise OSError(28, "No space left on device")
-        return super().commit_and_claim(*arguments)
+            return [OSError(28, "No space left on device")] * len(steps)
+        return super().perform(steps)
 
 
 class Talk:

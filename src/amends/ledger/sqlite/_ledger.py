@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TypeVar
@@ -15,6 +17,7 @@ from amends.ledger._credits import CreditEntry, CreditStanding, Funding, check_t
 from amends.ledger._lines import ResultLines
 from amends.ledger._protocol import Also
 from amends.ledger._types import (
+    Answer,
     ClaimRequest,
     Commit,
     Conservation,
@@ -28,10 +31,12 @@ from amends.ledger._types import (
     NewItem,
     NewRun,
     Outcome,
+    Renewal,
     ResultChunk,
     Run,
     RunState,
     Standing,
+    Step,
 )
 from amends.ledger.sqlite import _creating, _credits, _leasing, _reading, _runs
 from amends.ledger.sqlite._creating import CREATING
@@ -41,6 +46,8 @@ from amends.ledger.sqlite._runs import RUNS, run_of, visible
 from amends.problems import Problem
 
 T = TypeVar("T")
+
+_PORTION_ITEMS = 2_000
 
 
 def boot_id() -> str:
@@ -117,20 +124,14 @@ class SqliteLedger:
         return self._database.write(lambda tx: self._claim(tx, request))
 
     def renew(self, lease_id: str, ttl_seconds: float) -> Standing:
-        def work(tx: Transaction) -> Standing:
-            lease = _leasing.held(tx, lease_id)
-            if lease is None:
-                return "fenced"
-            tx.execute(LEASING.renew, {"id": lease_id, "expires_ms": self._now_ms() + int(ttl_seconds * 1000)})
-            return "held" if lease.state == "in_progress" else "stopping"
-
-        return self._database.write(work)
+        return self._database.write(lambda tx: self._renew(tx, lease_id, ttl_seconds))
 
     def commit(self, commit: Commit) -> bool:
         return self._database.write(lambda tx: self._commit(tx, commit))
 
-    def commit_and_claim(self, commit: Commit, request: ClaimRequest) -> tuple[bool, Lease | None]:
-        return self._database.write(lambda tx: (self._commit(tx, commit), self._claim(tx, request)))
+    def perform(self, steps: Sequence[Step]) -> Sequence[Answer]:
+        """In requests to the writer that do not hold it long; should a step fail, each of its portion in one of its own."""
+        return [answer for portion in _portions(steps) for answer in self._perform_all(portion)]
 
     def release_owner(self, owner: str, *, lapsed: bool = False) -> int:
         return self._give_back(lambda tx: tx.execute(LEASING.leases_of_owner, (owner,)), lapses=int(lapsed))
@@ -386,6 +387,29 @@ class SqliteLedger:
     def _commit(self, tx: Transaction, commit: Commit) -> bool:
         return _leasing.commit(tx, commit, self._clock(), self._now_ms())
 
+    def _renew(self, tx: Transaction, lease_id: str, ttl_seconds: float) -> Standing:
+        lease = _leasing.held(tx, lease_id)
+        if lease is None:
+            return "fenced"
+        tx.execute(LEASING.renew, {"id": lease_id, "expires_ms": self._now_ms() + int(ttl_seconds * 1000)})
+        return "held" if lease.state == "in_progress" else "stopping"
+
+    def _perform_all(self, steps: Sequence[Step]) -> Sequence[Answer]:
+        try:
+            return self._database.write(lambda tx: [self._perform(tx, step) for step in steps])
+        except Exception:
+            requests = [self._database.submit(partial(self._perform, step=step)) for step in steps]
+        return [_answer(request) for request in requests]
+
+    def _perform(self, tx: Transaction, step: Step) -> Answer:
+        match step:
+            case Commit():
+                return self._commit(tx, step)
+            case ClaimRequest():
+                return self._claim(tx, step)
+            case Renewal():
+                return self._renew(tx, step.lease_id, step.ttl_seconds)
+
     def _give_back(self, which: Callable[[Transaction], Iterable[tuple[str]]], *, lapses: int = 0) -> int:
         def work(tx: Transaction) -> int:
             return _leasing.give_back_all(tx, [row[0] for row in which(tx)], self._now_ms(), lapses=lapses)
@@ -435,6 +459,37 @@ class SqliteLedger:
             _leasing.give_back_all(tx, leases, self._now_ms())
 
         self._database.write(work)
+
+
+def _answer(request: Future[Answer]) -> Answer:
+    try:
+        return request.result()
+    except Exception as error:
+        return error
+
+
+def _portions(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
+    """Cut where about ``_PORTION_ITEMS`` items are spoken of."""
+    portion: list[Step] = []
+    items = 0
+    for step in steps:
+        portion.append(step)
+        items += _items_of(step)
+        if items >= _PORTION_ITEMS:
+            yield portion
+            portion, items = [], 0
+    if portion:
+        yield portion
+
+
+def _items_of(step: Step) -> int:
+    match step:
+        case Commit():
+            return len(step.outcomes) + len(step.deferred)
+        case ClaimRequest():
+            return step.max_items
+        case Renewal():
+            return 1
 
 
 def _together(tx: Transaction, also: Also | None) -> None:
