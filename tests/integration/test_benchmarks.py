@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.engine import run as engine
+from benchmarks.recovery import run as recovery
 
 EMBEDDED, OVER_HTTP, STATEMENTS = (one for one in engine.CANDIDATES if not one.is_peer)
 
@@ -34,3 +35,15 @@ def test_the_ratio_is_that_of_the_best_rounds() -> None:
     }
 
     assert engine.ratios_of(rounds) == {"Amends, engine embedded": {"Celery + Redis": 50.0}}
+
+
+def test_the_items_of_a_killed_worker_run_again_and_the_wait_is_told(tmp_path: Path) -> None:
+    measured = recovery.measure("killed", 2, scratch=tmp_path, workers=2)
+
+    assert (measured["losses"], len(measured["seconds"]["last_item"])) == (2, 2)
+    assert 0 < measured["first_item"]["p50"] <= measured["last_item"]["longest"]
+    assert measured["items_held"] >= 2
+
+
+def test_percentiles_are_by_rank() -> None:
+    assert recovery.summary([float(number) for number in range(1, 51)]) == {"p50": 25.5, "p99": 50.0, "longest": 50.0}
