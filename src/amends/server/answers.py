@@ -15,6 +15,7 @@ from amends.problems import Problem, ProblemError, idempotency_in_progress, inva
 from amends.server.idempotency import Guard, body_digest, idempotent
 from amends.server.services import services
 from amends.server.threads import in_thread
+from amends.server.tracing import link_to
 from amends.store import Fenced
 
 RETRY_SECONDS: Final = 1.0
@@ -48,6 +49,8 @@ class Answer:
 
     def response(self, run: Run) -> Response:
         """What was stored, so that a replay is the same to the byte."""
+        if self._resource_id is not None:
+            link_to(self._resource_id)
         return Response(self._stored or encode(self._body_of(run)), media_type="application/json")
 
 

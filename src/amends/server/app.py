@@ -26,6 +26,7 @@ from amends.server.services import Services
 from amends.server.simulation import Simulating
 from amends.server.throttle import Throttle
 from amends.server.tus import TusProtocol
+from amends.server.tracing import Tracing
 
 ROUTERS: Final[Sequence[APIRouter]] = (
     files.router,
@@ -48,11 +49,13 @@ _DESCRIPTION: Final = (
 def create_app(services: Services, *, routers: Iterable[APIRouter] = ROUTERS) -> FastAPI:
     """Put the application together. A request passes, from outside in: its id, the error handler, authentication, its rate,
     simulation, its size, a route."""
+    tracing = [] if services.traces is None else [Middleware(Tracing, traces=services.traces)]
     app = _routed(
         list(routers),
         [
             Middleware(RequestContext, metrics=services.metrics),
             Middleware(TusProtocol),
+            *tracing,
             Middleware(ErrorHandling, public_url=services.public_url),
             Middleware(Authentication, services=services),
             Middleware(Throttle, limits=services.settings.limits),

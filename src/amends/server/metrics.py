@@ -15,6 +15,7 @@ from amends.server.services import services
 
 if TYPE_CHECKING:
     from amends.ledger import Ledger
+    from amends.server.watching import FailedTry
 
 router = APIRouter(tags=["watching"])
 
@@ -34,12 +35,28 @@ class Metrics:
             "amends_request_seconds", "From the request to the end of its answer.", ("method", "route"),
             buckets=_BUCKETS, registry=self.registry,
         )  # fmt: skip
+        self._items = Counter(
+            "amends_items_ended", "Items that ended, by how.", ("kind", "model", "status"), registry=self.registry
+        )
+        self._failures = Counter(
+            "amends_failed_attempts", "Tries at items that failed. retried: whether another follows.",
+            ("kind", "model", "provider", "problem", "code", "retried"), registry=self.registry,
+        )  # fmt: skip
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request. route: its template, so that ids make no series of their own; status 0: none left."""
         method = method if method in _METHODS else "OTHER"
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
+
+    def items(self, kind: str, model: str, status: str, count: int) -> None:
+        """Count items that ended so."""
+        self._items.labels(kind, model, status).inc(count)
+
+    def failed_attempt(self, kind: str, model: str, failure: FailedTry) -> None:
+        """Count a try at an item that failed, for good or to be made again."""
+        again = "no" if failure.is_final else "yes"
+        self._failures.labels(kind, model, failure.provider, failure.problem, failure.code, again).inc()
 
     def watch(self, ledger: Ledger) -> None:
         self.registry.register(_Backlog(ledger))

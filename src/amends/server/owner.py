@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import structlog
 import uvicorn
@@ -47,6 +48,8 @@ from amends.server.metrics import Metrics
 from amends.server.protocol import protocol_for
 from amends.server.services import Services
 from amends.server.settings import ServerSettings, Settings
+from amends.server.tracing import Traces
+from amends.server.watching import WatchedLedger
 from amends.store import IssuedKey, Store, Workspace
 
 __all__ = [
@@ -151,11 +154,13 @@ class Owner:
         self.first_key = first.key
         if first.key:
             store.keys.admit(first.key.key)
-        engine = self._make_engine(self._settings, ledger, directory.path) if self._make_engine else None
-        inspector = Inspector()
-        stack.callback(inspector.close)
         metrics = Metrics()
         metrics.watch(ledger)
+        traces = self._traces(stack)
+        watched = cast("SqliteLedger", WatchedLedger(ledger, metrics, traces))
+        engine = self._make_engine(self._settings, watched, directory.path) if self._make_engine else None
+        inspector = Inspector()
+        stack.callback(inspector.close)
         self.services = Services(
             settings=self._settings,
             database=database,
@@ -170,6 +175,7 @@ class Owner:
             metrics=metrics,
             public_url=(self._settings.server.public_url or self.url or EMBEDDED_URL).rstrip("/"),
             default_workspace_id=first.workspace.id,
+            traces=traces,
         )
         housekeeping = Housekeeping(self.services)
         housekeeping.start()
@@ -190,6 +196,14 @@ class Owner:
         front.start()
         stack.callback(front.close)
         stack.callback(self.services.stopping.set)
+
+    def _traces(self, stack: ExitStack) -> Traces | None:
+        endpoint = self._settings.server.otlp_endpoint
+        if endpoint is None:
+            return None
+        traces = Traces(endpoint)
+        stack.callback(traces.close)
+        return traces
 
     def _needs_key(self) -> bool:
         return self._listen and not self._settings.server.no_auth

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from amends.server.inspector import Inspector
     from amends.server.metrics import Metrics
     from amends.server.settings import Settings
+    from amends.server.tracing import Traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Services:
     processors: by kind of run, for ``validate`` in the owner. engine: None where nothing moves the runs (some tests).
     now: seconds since the epoch. public_url: what ``type`` URIs begin with, known once the port is.
     default_workspace_id: of whoever comes through the local socket. stopping: set when the server begins to shut down, so that
-    streams without an end find one.
+    streams without an end find one. traces: None where nobody collects them.
     """
 
     settings: Settings
@@ -49,6 +50,7 @@ class Services:
     metrics: Metrics
     public_url: str
     default_workspace_id: str
+    traces: Traces | None = None
     pins: Pins = field(default_factory=Pins)
     stopping: threading.Event = field(default_factory=threading.Event)
     now: Callable[[], float] = field(default=time.time)

@@ -43,6 +43,9 @@ class ServerSettings:
     test: bool = _setting(False, "Whoever comes without a key (local socket, `no_auth`) is in test mode.")
     log_format: LogFormat = _setting("text", "`text` for people, `json` for machines; one event a line on stderr.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Least level that is logged.")
+    otlp_endpoint: str | None = _setting(
+        None, "Where OpenTelemetry traces go, such as `http://127.0.0.1:4318`; needs the extra `tracing`."
+    )
     forwarded_allow_ips: str = _setting("127.0.0.1", "Proxies whose X-Forwarded-* headers are believed.")
     tls_certificate: Path | None = _setting(None, "PEM file; with it the server speaks TLS.")
     tls_key: Path | None = _setting(None, "PEM file of the certificate's private key.")
