@@ -25,8 +25,8 @@ from amends.server.requests import RequestContext
 from amends.server.services import Services
 from amends.server.simulation import Simulating
 from amends.server.throttle import Throttle
-from amends.server.tus import TusProtocol
 from amends.server.tracing import Tracing
+from amends.server.tus import TusProtocol
 
 ROUTERS: Final[Sequence[APIRouter]] = (
     files.router,
