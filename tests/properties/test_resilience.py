@@ -14,7 +14,7 @@ waits = st.floats(min_value=0, max_value=1e6)
     waits,
     waits,
     draws,
-    st.sampled_from(["full", "equal", "proportional", "decorrelated"]),
+    st.sampled_from(["none", "full", "equal", "proportional", "decorrelated"]),
     waits,
 )
 def test_a_wait_is_never_negative_and_never_beyond_the_cap_and_a_quarter(

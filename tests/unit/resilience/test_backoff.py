@@ -11,7 +11,7 @@ def wait(attempt: int, draw: float, jitter: Jitter, **options: float) -> float:
 
 @pytest.mark.parametrize(
     ("jitter", "lowest", "middle"),
-    [("full", 0, 0.5), ("equal", 0.5, 0.75), ("proportional", 0.75, 1.0)],
+    [("none", 1.0, 1.0), ("full", 0, 0.5), ("equal", 0.5, 0.75), ("proportional", 0.75, 1.0)],
 )
 def test_waits_double_up_to_the_cap_within_their_jitter(jitter: Jitter, lowest: float, middle: float) -> None:
     for attempt, delay in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 30), (7, 30)]:
@@ -21,6 +21,12 @@ def test_waits_double_up_to_the_cap_within_their_jitter(jitter: Jitter, lowest: 
 
 def test_a_capped_proportional_wait_may_pass_the_cap_by_a_quarter() -> None:
     assert 37 < wait(9, math.nextafter(1, 0), "proportional") <= 37.5
+
+
+def test_the_spread_of_a_proportional_wait_can_be_chosen() -> None:
+    assert wait(2, 0.0, "proportional", spread=0.1) == pytest.approx(1.8)
+    assert wait(2, 0.75, "proportional", spread=0.1) == pytest.approx(2.1)
+    assert wait(2, 0.9, "proportional", spread=0.0) == 2
 
 
 @pytest.mark.parametrize("attempt", [64, 1_024, 1_025, 10**9, 10**400])

@@ -64,6 +64,13 @@ def test_every_combination_ends_as_the_contract_says() -> None:
             assert decision == Retry(pause)
 
 
+@pytest.mark.parametrize("status", [None, 408, 409, 429, 500, 503])
+def test_an_answer_that_discourages_repeating_is_not_repeated(status: int | None) -> None:
+    code = "IDEMPOTENCY_IN_PROGRESS" if status == 409 else None
+    assert isinstance(decide(status, error_code=code), Retry)
+    assert decide(status, error_code=code, is_discouraged=True) == GiveUp("not_retryable")
+
+
 def test_waits_are_1_2_4_seconds_and_a_quarter_either_way() -> None:
     assert [decide(attempt=n) for n in (1, 2, 3)] == [Retry(1), Retry(2), Retry(4)]
     assert decide(draw=lambda: 0.0) == Retry(0.75)
