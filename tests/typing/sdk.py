@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -34,8 +35,17 @@ from amends.client import (
     RetryEvent,
     Run,
 )
-from amends.exceptions import ApiError, NetworkError, PollTimeoutError, RateLimitError, ValidationError
+from amends.exceptions import (
+    ApiError,
+    Attempt,
+    CircuitOpenError,
+    NetworkError,
+    PollTimeoutError,
+    RateLimitError,
+    ValidationError,
+)
 from amends.problems import Problem, Remedy
+from amends.resilience import Breaker, RateRule, Reason, RetryBudget
 from amends.testing import FakeClock, FakeTransport, Reply
 
 
@@ -52,6 +62,8 @@ def settings() -> None:
     Client("ak_live_x", "https://amends.example", timeout=None, deadline=60.0, max_retries=0)
     Client(NO_KEY, http_client=httpx2.Client(transport=httpx2.HTTPTransport(uds="/run/amends.sock")))
     AsyncClient(http_client=httpx2.AsyncClient())
+    Client(budget=None, breaker=Breaker())
+    AsyncClient(budget=RetryBudget(50, refill_seconds=5), breaker=Breaker(rule=RateRule, open_seconds=10))
     assert_type(Client().with_options(timeout=5, deadline=None), Client)
     assert_type(AsyncClient().with_options(max_retries=1), AsyncClient)
 
@@ -143,6 +155,10 @@ def failures(client: Client) -> None:
     except ApiError as refused:
         assert_type(refused.problem, Problem)
         assert_type(refused.remedy, Remedy)
+        assert_type(refused.gave_up, Reason | None)
+    except CircuitOpenError as held:
+        assert_type(held.retry_at, datetime)
+        assert_type(held.attempts, tuple[Attempt, ...])
     except NetworkError as broken:
         print(broken.attempts)
 

@@ -5,6 +5,7 @@ Importing this is cheap on purpose: the HTTP library comes with the first client
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, Unpack
 
-from amends.resilience import Draw
+from amends.resilience import Breaker, Draw, RetryBudget
 
 from ._context import (
     Clock,
@@ -26,6 +27,7 @@ from ._context import (
     SystemClock,
     new_idempotency_key,
 )
+from ._guards import Guards
 from ._settings import ApiKey, resolve_api_key, resolve_base_url
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class _NotGiven:
 
 NOT_GIVEN: Final = _NotGiven()
 Seconds = float | None | _NotGiven
+Budget = RetryBudget | None | _NotGiven
 S = TypeVar("S", bound="_Settings")
 
 
@@ -59,6 +62,8 @@ class _Settings:
         api_key: ApiKey,
         base_url: str | None,
         policy: Policy,
+        budget: Budget,
+        breaker: Breaker | None,
         hooks: Hooks,
         clock: Clock | None,
         draw: Draw,
@@ -72,6 +77,7 @@ class _Settings:
             draw=draw,
             new_key=new_key,
             hooks=hooks,
+            guards=Guards(RetryBudget() if isinstance(budget, _NotGiven) else budget, breaker),
         )
 
     def _with_policy(self: S, timeout: Seconds, deadline: Seconds, max_retries: int | _NotGiven) -> S:
@@ -85,9 +91,7 @@ class _Settings:
         # Resources made so far hold the old policy.
         copy.__dict__ = {name: value for name, value in self.__dict__.items() if name.startswith("_")}
         copy.__dict__["_owns_pool"] = False
-        copy._context = Context(
-            context.base_url, context.api_key, changed, context.clock, context.draw, context.new_key, context.hooks
-        )
+        copy._context = dataclasses.replace(context, policy=changed)
         return copy
 
     @property
@@ -115,6 +119,9 @@ class Client(_Settings):
     api_key: None takes ``AMENDS_API_KEY``; ``NO_KEY`` sends none, for an owner's local socket. base_url: None takes
     ``AMENDS_BASE_URL``, else this machine's port 8080. timeout: seconds for one try (in a bulk transfer, for each
     silence); deadline: seconds for a whole call with its waits; None is no bound. max_retries: tries after the first.
+    budget: what retries are paid from; not given, one with the usual settings; one ``RetryBudget`` may serve several
+    clients; None for no bound. breaker: holds calls back from a route group that keeps failing, which raises
+    CircuitOpenError; its settings serve for each group; None for none, and bulk work then pauses instead.
     http_client: sends the requests, and stays open for whoever made it; None makes one, which ``close`` closes.
     on_retry, on_give_up, on_response: told what happens; one that raises is logged and changes nothing. clock, draw,
     new_key: where time, randomness and idempotency keys come from.
@@ -130,6 +137,8 @@ class Client(_Settings):
         timeout: float | None = 30.0,
         deadline: float | None = None,
         max_retries: int = 3,
+        budget: Budget = NOT_GIVEN,
+        breaker: Breaker | None = None,
         http_client: httpx2.Client | None = None,
         on_retry: Callable[[RetryEvent], object] | None = None,
         on_give_up: Callable[[GiveUpEvent], object] | None = None,
@@ -139,7 +148,8 @@ class Client(_Settings):
         new_key: Callable[[], str] = new_idempotency_key,
     ) -> None:
         policy = Policy(timeout, deadline, max_retries)
-        self._configure(api_key, base_url, policy, Hooks(on_retry, on_give_up, on_response), clock, draw, new_key)
+        hooks = Hooks(on_retry, on_give_up, on_response)
+        self._configure(api_key, base_url, policy, budget, breaker, hooks, clock, draw, new_key)
         import httpx2
 
         from ._loops import SyncLoop
@@ -196,7 +206,8 @@ class Client(_Settings):
         deadline: Seconds = NOT_GIVEN,
         max_retries: int | _NotGiven = NOT_GIVEN,
     ) -> Client:
-        """Return a copy that differs in these. It shares the connections, which closing the copy leaves open."""
+        """Return a copy that differs in these. It shares the connections, which closing the copy leaves open, the retry
+        budget and the breakers."""
         return self._with_policy(timeout, deadline, max_retries)
 
     def close(self) -> None:
@@ -228,6 +239,8 @@ class AsyncClient(_Settings):
         timeout: float | None = 30.0,
         deadline: float | None = None,
         max_retries: int = 3,
+        budget: Budget = NOT_GIVEN,
+        breaker: Breaker | None = None,
         http_client: httpx2.AsyncClient | None = None,
         on_retry: Callable[[RetryEvent], object] | None = None,
         on_give_up: Callable[[GiveUpEvent], object] | None = None,
@@ -237,7 +250,8 @@ class AsyncClient(_Settings):
         new_key: Callable[[], str] = new_idempotency_key,
     ) -> None:
         policy = Policy(timeout, deadline, max_retries)
-        self._configure(api_key, base_url, policy, Hooks(on_retry, on_give_up, on_response), clock, draw, new_key)
+        hooks = Hooks(on_retry, on_give_up, on_response)
+        self._configure(api_key, base_url, policy, budget, breaker, hooks, clock, draw, new_key)
         import httpx2
 
         from ._loops import AsyncLoop
@@ -294,7 +308,8 @@ class AsyncClient(_Settings):
         deadline: Seconds = NOT_GIVEN,
         max_retries: int | _NotGiven = NOT_GIVEN,
     ) -> AsyncClient:
-        """Return a copy that differs in these. It shares the connections, which closing the copy leaves open."""
+        """Return a copy that differs in these. It shares the connections, which closing the copy leaves open, the retry
+        budget and the breakers."""
         return self._with_policy(timeout, deadline, max_retries)
 
     async def aclose(self) -> None:

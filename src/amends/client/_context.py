@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypedDict
 
-from amends.resilience import Draw
+from amends.resilience import Draw, RetryBudget
 
 from ._exceptions import AmendsError, Attempt
+from ._guards import Guards
 from ._settings import Secret
 
 LOGGER: Final = logging.getLogger("amends")
@@ -128,7 +129,7 @@ def new_idempotency_key() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """All a flow needs. api_key: None where none is sent."""
+    """All a flow needs. api_key: None where none is sent. Copies of a client share its guards."""
 
     base_url: str
     api_key: Secret | None
@@ -137,6 +138,7 @@ class Context:
     draw: Draw = random.random
     new_key: Callable[[], str] = new_idempotency_key
     hooks: Hooks = field(default_factory=Hooks)
+    guards: Guards = field(default_factory=lambda: Guards(RetryBudget(), None))
 
 
 class ReadOptions(TypedDict, total=False):

@@ -27,6 +27,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from amends.problems import CATALOGUE, Problem, Remedy
+from amends.resilience import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,19 @@ class ConfigurationError(AmendsError):
 
 
 class NetworkError(AmendsError):
-    """No answer came: connection, DNS or TLS. ``attempts``: what was tried."""
+    """No answer came: connection, DNS or TLS.
+
+    ``attempts``: what was tried. ``gave_up``: why it was not tried again, None where that was not decided.
+    """
 
     def __init__(self, message: str, attempts: tuple[Attempt, ...] = ()) -> None:
         super().__init__(message, attempts)
         self.message = message
         self.attempts = attempts
+        self.gave_up: Reason | None = None
 
     def __str__(self) -> str:
-        return self.message
+        return self.message + _refusal(self.gave_up)
 
 
 class RequestTimeoutError(NetworkError):
@@ -109,12 +114,16 @@ class PollTimeoutError(AmendsError):
 
 
 class CircuitOpenError(AmendsError):
-    """This client's breaker for ``host`` is open; ``retry_at`` (UTC) is when it tries again."""
+    """This client's breaker for ``host`` is open; ``retry_at`` (UTC) is when it tries again.
 
-    def __init__(self, host: str, retry_at: datetime) -> None:
-        super().__init__(host, retry_at)
+    ``attempts``: what was tried before it opened, nothing where it was open already.
+    """
+
+    def __init__(self, host: str, retry_at: datetime, attempts: tuple[Attempt, ...] = ()) -> None:
+        super().__init__(host, retry_at, attempts)
         self.host = host
         self.retry_at = retry_at
+        self.attempts = attempts
 
     def __str__(self) -> str:
         return f"Requests to {self.host} are held back, since it keeps failing. It is tried again at {self.retry_at}."
@@ -124,7 +133,8 @@ class ApiError(AmendsError):
     """The server, or a gateway before it, answered with a failing status.
 
     ``problem``: the whole answer. ``attempts``: what was tried, when, with what result. ``retry_after``: seconds the
-    answer asked to wait, None where it did not.
+    answer asked to wait, None where it did not. ``gave_up``: why it was not tried again, such as ``budget_refused``; None
+    where that was not decided.
     """
 
     def __init__(
@@ -139,6 +149,7 @@ class ApiError(AmendsError):
         self.status_code = problem.status if status_code is None else status_code
         self.attempts = attempts
         self.retry_after = problem.retry_after if retry_after is None else retry_after
+        self.gave_up: Reason | None = None
 
     @property
     def error_code(self) -> str:
@@ -165,7 +176,7 @@ class ApiError(AmendsError):
         if not sentence.endswith((".", "!", "?", "…")):
             sentence += "."
         request = f" (request {self.request_id})" if self.request_id else ""
-        return f"{sentence} {self.remedy.hint}{request}"
+        return f"{sentence} {self.remedy.hint}{_refusal(self.gave_up)}{request}"
 
 
 class AuthError(ApiError):
@@ -235,6 +246,11 @@ class RateLimitError(ApiError):
 
 class ServerError(ApiError):
     """5xx: the fault is on the other side."""
+
+
+def _refusal(reason: Reason | None) -> str:
+    """What a message says of the one reason that is the client's own and no fault of this call."""
+    return " It was not tried again: the client's retry budget is spent." if reason == "budget_refused" else ""
 
 
 def _number(problem: Problem, name: str) -> float | None:

@@ -190,7 +190,8 @@ class RunOperations(Generic[R]):
         return watch(self.context, f"/v1/runs/{segment(run_id)}", after, options)
 
     def wait(self, run_id: str, timeout: float | None, resume: Resume) -> Flow[R]:
-        return wait(self.context, Call("GET", self.path(run_id)), self.model, run_id, timeout, resume)
+        call = Call("GET", self.path(run_id), is_patient=True)
+        return wait(self.context, call, self.model, run_id, timeout, resume)
 
 
 def _listed(name: str, values: Iterable[Any] | None) -> list[Any] | None:

@@ -9,7 +9,7 @@ from amends.resilience import backoff
 
 from ._context import LOGGER, Context, ReadOptions
 from ._exceptions import NetworkError, RequestTimeoutError
-from ._exchange import Call, exchange, malformed, within
+from ._exchange import Call, exchange, malformed, wait_for_token, within
 from ._flow import Answer, Close, Emit, Failure, Flow, Read, Sleep, Step, Stream
 from ._json import decode_lines
 
@@ -57,7 +57,9 @@ class ResultStream:
             if failure is None and (answer.is_framed or not has_progressed):
                 return
             broken = 1 if has_progressed else broken + 1
-            yield Sleep(pause_or_raise(self._context, answer, failure, broken) if failure is not None else 0.0)
+            if failure is not None:
+                yield Sleep(pause_or_raise(self._context, answer, failure, broken))
+                yield from wait_for_token(self._context, options)
 
     def _read(self, answer: Answer) -> Generator[Step | Emit[dict[str, Any]], Any, Failure | None]:
         """Emit what comes; return why it ended too soon, None for a right end."""
@@ -152,6 +154,7 @@ def download(
         broken = 1 if done > furthest else broken + 1
         furthest = max(done, furthest)
         yield Sleep(pause_or_raise(context, answer, failure, broken))
+        yield from wait_for_token(context, left)
 
 
 def _is_the_rest(answer: Answer, start: int) -> bool:

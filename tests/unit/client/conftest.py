@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -33,6 +33,24 @@ class Rig:
                 return list(value) if inspect.isgenerator(value) else value
         return asyncio.run(self._arun(work, defaults | settings))
 
+    def outcomes(self, works: Sequence[Callable[[Any], Any]], *script: Line, **settings: Any) -> list[Any]:
+        """Return what each piece of work gave, in turn on one client: a value, or the exception it raised."""
+
+        def all_of_them(client: Any) -> list[Any]:
+            return [_outcome(lambda work=work: work(client)) for work in works]
+
+        async def all_of_them_awaited(client: Any) -> list[Any]:
+            found: list[Any] = []
+            for work in works:
+                try:
+                    found.append(await work(client))
+                except Exception as error:
+                    found.append(error)
+            return found
+
+        result: list[Any] = self.run(all_of_them if self.kind == "sync" else all_of_them_awaited, *script, **settings)
+        return result
+
     async def _arun(self, work: Callable[[Any], Any], settings: dict[str, Any]) -> Any:
         async with AsyncClient(http_client=self.transport.async_http_client(), **settings) as client:
             value = work(client)
@@ -43,6 +61,13 @@ class Rig:
     @property
     def requests(self) -> Any:
         return self.transport.requests
+
+
+def _outcome(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except Exception as error:
+        return error
 
 
 @pytest.fixture(params=["sync", "async"])
