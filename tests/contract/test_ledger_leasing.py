@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from amends.ledger import Commit, Conservation, Counts, Deferral, Ledger, NewItem, Renewal
+from amends.ledger import Commit, Conservation, Counts, Deferral, Ledger, NewItem, Renewal, Share
 from tests.ledgers import (
     START,
     HandClock,
@@ -518,3 +518,16 @@ def test_setting_the_wall_clock_expires_no_lease_and_makes_nothing_due(
     assert seqs(claim(ledger)) == [1]
     clock.advance(9)
     assert lease.id in ledger.reap()
+
+
+def test_of_a_run_with_a_share_no_more_is_claimed(ledger: Ledger) -> None:
+    run, other = create(ledger, 5), create(ledger, 5)
+
+    lease = claim(ledger, max_items=1, shares={run.no: Share(3, 0), other.no: Share(0, 0)})
+
+    assert (lease.run_id, seqs(lease)) == (run.id, [0, 1, 2])
+    defer(ledger, lease, [0, 1, 2], delay_seconds=0.0)
+    assert seqs(claim(ledger, shares={run.no: Share(2, 0), other.no: Share(0, 0)})) == [3, 4]
+    assert ledger.claim(request(shares={run.no: Share(9, 0), other.no: Share(0, 0)})) is None
+    assert seqs(claim(ledger, shares={run.no: Share(0, 2), other.no: Share(0, 0)})) == [0, 1]
+    assert claim(ledger, shares={run.no: Share(0, 0)}).run_id == other.id

@@ -49,9 +49,9 @@ class Connection:
 
     def stop_run(self, run_id: str) -> None:
         """The run is ending: have the worker stop what it runs of it."""
-        lease_id = self.desk.lease_id
-        if lease_id is not None and self.desk.run_id == run_id:
-            self._send(StandingOf(lease_id, "stopping"))
+        for lease_id, of_run in list(self.desk.leases.items()):
+            if of_run == run_id:
+                self._send(StandingOf(lease_id, "stopping"))
 
     def drain(self, grace_seconds: float) -> None:
         """Have the worker finish and exit."""

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
+from amends.engine._calls import Calls
+from amends.engine._gate import Gate
 from amends.engine._loading import Processors
 from amends.engine._signal import WorkSignal
-from amends.engine._wire import Begin, Claim, Committed, Leased, Note, Renew, Report, StandingOf, ToOwner, ToSupervisor
+from amends.engine._wire import (
+    Begin,
+    Claim,
+    Committed,
+    Leased,
+    Note,
+    NoWork,
+    Renew,
+    Report,
+    StandingOf,
+    ToOwner,
+    ToSupervisor,
+)
 from amends.engine.processor import Job, Needs
-from amends.ledger import ClaimRequest, Commit, Lease, Ledger, Outcome
+from amends.ledger import ClaimRequest, Commit, Lease, Ledger, Outcome, Run, Share
 
 _outcomes = msgspec.msgpack.Decoder(list[Outcome])
 _RUNS_REMEMBERED: Final = 64
@@ -27,17 +42,21 @@ class NeedsOfRuns:
         self._known: OrderedDict[str, Needs] = OrderedDict()
 
     def of(self, lease: Lease) -> Needs:
-        needs = self._known.get(lease.run_id)
+        return self.known(lease.run_id, lease)
+
+    def known(self, run_id: str, run: Lease | Run) -> Needs:
+        """What the job of this run needs."""
+        needs = self._known.get(run_id)
         if needs is None:
-            needs = self._known[lease.run_id] = self._ask(lease)
+            needs = self._known[run_id] = self._ask(run_id, run)
             if len(self._known) > _RUNS_REMEMBERED:
                 self._known.popitem(last=False)
         return needs
 
-    def _ask(self, lease: Lease) -> Needs:
+    def _ask(self, run_id: str, run: Lease | Run) -> Needs:
         try:
-            job = Job(lease.run_id, lease.mode, json.loads(lease.params or b"{}"), self._processors.settings)
-            return self._processors[lease.kind].needs(job)
+            job = Job(run_id, run.mode, json.loads(run.params or b"{}"), self._processors.settings)
+            return self._processors[run.kind].needs(job)
         except Exception:  # the child meets the same trouble and gives every item its problem
             return Needs()
 
@@ -45,7 +64,8 @@ class NeedsOfRuns:
 class Desk:
     """Answers one worker.
 
-    ``pending``: the claim that waits for work, None otherwise. on_end: told that a lease ended
+    ``pending``: the claim that waits for work, None otherwise. leases: id → run, of all that the worker holds. calls: who says
+    how many calls may be made, shared by all desks. on_end: told that a lease ended
     after which there was none of its run, so that the run may be done.
     """
 
@@ -59,30 +79,38 @@ class Desk:
         ttl_seconds: float,
         longest_item_seconds: float,
         kinds: frozenset[str] = frozenset(),
+        calls: Calls | None = None,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.worker_id = worker_id
-        self.pending: ClaimRequest | None = None
+        self.pending: Claim | None = None
         self.child_pid: int | None = None
-        self.lease_id: str | None = None
-        self.run_id: str | None = None
+        self.leases: dict[str, str] = {}
         self._ledger = ledger
         self._needs = needs
         self._signal = signal
         self._ttl_seconds = ttl_seconds
         self._longest_item_seconds = longest_item_seconds
         self._kinds = kinds
+        self._calls = calls or Calls(Gate(), time.monotonic)
         self._on_end = on_end
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that the worker took on last, of those it works on."""
+        return next(reversed(self.leases.values()), None)
 
     def answer(self, message: ToOwner) -> list[ToSupervisor]:
         """The replies, in order. A claim for which there is nothing yet stays ``pending``."""
         match message:
             case Claim():
-                self._forget()
-                self.pending = self._request(message)
+                self.pending = message
                 return self.claimed()
             case Renew():
-                return [StandingOf(message.lease_id, self._ledger.renew(message.lease_id, self._ttl_seconds))]
+                standing = self._ledger.renew(message.lease_id, self._ttl_seconds)
+                if standing == "fenced":
+                    self._forget(message.lease_id)
+                return [StandingOf(message.lease_id, standing)]
             case Report():
                 return self._report(message)
             case Note():
@@ -91,21 +119,22 @@ class Desk:
 
     def claimed(self) -> list[ToSupervisor]:
         """Try the pending claim; the lease, if there is one."""
-        if self.pending is None:
+        claim = self.pending
+        if claim is None:
             return []
-        lease = self._ledger.claim(self.pending)
-        return [] if lease is None else [self._leased(lease)]
+        with self._calls.claiming(claim.max_calls) as shares:
+            lease = self._ledger.claim(self._request(claim, shares))
+            return self._claimed(claim, lease)
 
     def give_up(self, report: Report) -> list[ToSupervisor]:
         """The reply to a report that could not be recorded: the work is lost, its items come back when the lease lapses."""
-        if report.claim is not None:
-            self._forget()
-            self.pending = self._request(report.claim)
+        self._forget(report.lease_id)
+        self.pending = report.claim
         return [Committed(report.lease_id, False)]
 
     def release(self, *, lapsed: bool) -> int:
         """The worker is gone: what it held goes back. The number of leases. lapsed: nobody had asked it to go."""
-        self._forget()
+        self._forget(*self.leases)
         self.pending = None
         released = self._ledger.release_owner(self.worker_id, lapsed=lapsed)
         if released:
@@ -122,20 +151,25 @@ class Desk:
             deaths=report.deaths,
             final=report.final,
         )
-        if report.claim is None:
-            replies: list[ToSupervisor] = [Committed(report.lease_id, self._ledger.commit(commit))]
+        if self._calls.reported(report.lease_id, commit.outcomes, report.deferred, report.attempts):
+            self._signal.wake()
+        run_id = self.leases.get(report.lease_id)
+        if report.final:
+            self._forget(report.lease_id)
+        claim = report.claim
+        if claim is None:
+            ok, replies = self._ledger.commit(commit), []
         else:
-            request = self._request(report.claim)
-            ok, lease = self._commit_and_claim(commit, request)
-            if lease is None or lease.run_id != self.run_id:
-                self._on_end()
-            self._forget()
-            self.pending = request
-            replies = [Committed(report.lease_id, ok)]
-            if lease is not None:
-                replies.append(self._leased(lease))
-        self._spread(report)
-        return replies
+            with self._calls.claiming(claim.max_calls) as shares:
+                ok, lease = self._commit_and_claim(commit, self._request(claim, shares))
+                replies = self._claimed(claim, lease)
+        if not ok:
+            self._forget(report.lease_id)
+        if report.final and run_id not in self.leases.values():
+            self._on_end()
+        for deferral in report.deferred:
+            self._signal.wake_in(deferral.delay_seconds)
+        return [Committed(report.lease_id, ok), *replies]
 
     def _commit_and_claim(self, commit: Commit, request: ClaimRequest) -> tuple[bool, Lease | None]:
         ok, lease = self._ledger.perform([commit, request])
@@ -146,17 +180,20 @@ class Desk:
         assert lease is None or isinstance(lease, Lease)
         return ok, lease
 
-    def _spread(self, report: Report) -> None:
-        for deferral in report.deferred:
-            self._signal.wake_in(deferral.delay_seconds)
-        if report.final and report.claim is None:
-            self._forget()
-            self._on_end()
+    def _claimed(self, claim: Claim, lease: Lease | None) -> list[ToSupervisor]:
+        """The answer to a claim; none where it waits for work."""
+        if lease is not None:
+            self.pending = None
+            return [self._leased(lease)]
+        if (seconds := self._calls.opens_in()) is not None:
+            self._signal.wake_in(seconds)
+        self.pending = claim if claim.is_waiting else None
+        return [] if claim.is_waiting else [NoWork()]
 
     def _leased(self, lease: Lease) -> Leased:
-        self.pending = None
-        self.lease_id, self.run_id = lease.id, lease.run_id
+        self.leases[lease.id] = lease.run_id
         needs = self._needs.of(lease)
+        leave = self._calls.leased(lease, needs)
         begin = Begin(
             lease.run_id,
             lease.kind,
@@ -166,15 +203,18 @@ class Desk:
             lease.public_url,
             needs.batch_size,
             lease.deadline,
+            *(leave or ()),
         )
         seconds = min(needs.item_timeout_seconds, self._longest_item_seconds)
         return Leased(lease.id, begin, lease.packed, lease.ttl_seconds, seconds, lease.alone)
 
-    def _request(self, claim: Claim) -> ClaimRequest:
-        return ClaimRequest(self.worker_id, claim.max_items, claim.max_bytes, self._ttl_seconds, self._kinds)
+    def _request(self, claim: Claim, shares: Mapping[int, Share]) -> ClaimRequest:
+        return ClaimRequest(self.worker_id, claim.max_items, claim.max_bytes, self._ttl_seconds, self._kinds, shares)
 
-    def _forget(self) -> None:
-        self.lease_id = self.run_id = None
+    def _forget(self, *lease_ids: str) -> None:
+        self._calls.ended(lease_ids)
+        for lease_id in lease_ids:
+            self.leases.pop(lease_id, None)
 
 
 def _joined(batches: list[msgspec.Raw]) -> list[Outcome]:

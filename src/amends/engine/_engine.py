@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from amends.blobs import LocalBlobs
+from amends.engine._calls import Calls
 from amends.engine._connections import Connection
 from amends.engine._desk import Desk, NeedsOfRuns
+from amends.engine._gate import Gate
 from amends.engine._loading import Processors, installed_processors
 from amends.engine._maintenance import Maintenance
 from amends.engine._settings import EngineSettings
@@ -99,6 +101,7 @@ class Engine:
         self._cache = cache or blobs.parent / "cache"
         self._signal = WorkSignal(monotonic)
         self._needs = NeedsOfRuns(self._processors)
+        self._calls = Calls(Gate(), monotonic)
         self._lock = threading.Lock()
         self._connections: dict[str, Connection] = {}
         self._places = [_Place(Slot()) for _ in range(self._worker_count())]
@@ -114,6 +117,8 @@ class Engine:
             on_stop=self._stop_run,
             on_lapse=self._kill_lapsed,
             on_work=self._signal.wake,
+            calls=self._calls,
+            needs=self._needs,
         )
         self._thread = threading.Thread(target=self._maintain, name="engine", daemon=True)
 
@@ -233,6 +238,7 @@ class Engine:
             ttl_seconds=self._settings.ttl_seconds,
             longest_item_seconds=self._settings.item_timeout_seconds,
             kinds=slot.kinds,
+            calls=self._calls,
             on_end=self._poked.set,
         )
         connection = Connection(
@@ -268,7 +274,7 @@ class Engine:
     def _kill_lapsed(self, lease_ids: Sequence[str]) -> None:
         """A worker whose lease lapsed is frozen or worse: another takes its place."""
         for connection in self._all_connections():
-            if connection.desk.lease_id in lease_ids:
+            if any(lease_id in connection.desk.leases for lease_id in lease_ids):
                 self._executor.stop(connection.desk.worker_id, 0.0)
 
     def _worker_count(self) -> int:

@@ -10,6 +10,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from amends.engine._calls import Calls
+from amends.engine._desk import NeedsOfRuns
+from amends.engine._gate import Gate
 from amends.engine._loading import Processors
 from amends.engine._manifest import ManifestBuilder
 from amends.engine._settings import EngineSettings
@@ -24,6 +27,7 @@ _REST_SECONDS: Final = 5.0
 """A run that could not be moved is tried again after so long."""
 _CLEAN_ITEMS: Final = 3_000
 _SWEEP_ITEMS: Final = 3_000
+_BREAKER: Final = "breaker"
 _ON_TIME: Final = 0.5
 """A look for expired leases that comes later than its time by over half a time to live is left to the next: this process,
 or the whole machine, stood still, and the workers' renewals may be waiting to be read."""
@@ -33,7 +37,8 @@ class Maintenance:
     """One ``tick`` after the other, by one thread.
 
     monotonic: for the engine's own waits; clock: wall time, for deadlines and retention. on_stop: told of a run whose
-    running items are to be stopped. on_lapse: told of leases that expired. on_work: something may be claimable.
+    running items are to be stopped. on_lapse: told of leases that expired. on_work: something may be claimable. calls: who knows
+    which runs' calls are held back.
     """
 
     def __init__(
@@ -48,6 +53,8 @@ class Maintenance:
         on_stop: Callable[[str], None] = lambda run_id: None,
         on_lapse: Callable[[Sequence[str]], None] = lambda lease_ids: None,
         on_work: Callable[[], None] = lambda: None,
+        calls: Calls | None = None,
+        needs: NeedsOfRuns | None = None,
     ) -> None:
         self._ledger = ledger
         self._processors = processors
@@ -58,6 +65,8 @@ class Maintenance:
         self._on_stop = on_stop
         self._on_lapse = on_lapse
         self._on_work = on_work
+        self._calls = calls or Calls(Gate(), monotonic)
+        self._needs = needs or NeedsOfRuns(processors)
         self._looked_at = monotonic()
         self._tidied_at = float("-inf")
         self._is_dirty = True
@@ -76,6 +85,7 @@ class Maintenance:
                 self._reap()
         runs = self._ledger.unfinished()
         self._forget_all_but({run.id for run in runs})
+        self._calls.note_runs(runs, lambda run: self._needs.known(run.id, run))
         has_more = [self._move_safely(run, now) for run in runs]
         return any([*has_more, self._tidy(now)])
 
@@ -130,6 +140,8 @@ class Maintenance:
         if run.paused_reason in ("credit", "cost_cap"):
             self._fund(run)
             return False
+        if run.paused_reason in (None, _BREAKER) and self._follow_breaker(run):
+            return False
         counts = run.counts
         if run.failure_tolerance < 1.0 and counts.errored > run.failure_tolerance * counts.total:
             self._ledger.end(run.id, "failed", _too_many_failed(run))
@@ -137,6 +149,16 @@ class Maintenance:
         if counts.processing > run.held or run.paused_reason is not None:
             return False
         return self._ledger.finalize(run.id)
+
+    def _follow_breaker(self, run: Run) -> bool:
+        """Pause a run whose calls are all held back, and let it go on when one may be tried; whether it waits."""
+        is_shut = self._calls.is_shut(run)
+        if is_shut and run.paused_reason is None:
+            self._ledger.pause(run.id, _BREAKER)
+        elif not is_shut and run.paused_reason == _BREAKER:
+            self._ledger.resume(run.id)
+            self._on_work()
+        return is_shut or run.paused_reason == _BREAKER
 
     def _fund(self, run: Run) -> None:
         """A run without credit goes on by itself once there is some; one that is to fail then ends when nothing can come back."""

@@ -12,6 +12,9 @@
 Events go in with the time (monotonic, of whoever drives it), commands come out. At most one report is under way, so that
 a slow ledger makes reports larger and not more. Two chunks are in the child's hands, so that it need not wait; it works on
 them in turn, hence only the first is in flight.
+
+Calls to an upstream mostly wait, so all of a lease are handed at once. A lease of which only calls under way are left is set
+aside, and another one claimed beside it: one slow call holds nobody up.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ from amends.engine._wire import (
     Chunk,
     Claim,
     Committed,
+    Drop,
     Leased,
+    NoWork,
     Opened,
     Ready,
     Renew,
@@ -52,6 +57,12 @@ RENEWALS_PER_TTL: Final = 3
 OVERTIME: Final = 2.0
 """A lease worked on for so many times the seconds it should hold is ended, and the rest goes back."""
 MAX_UNREPORTED_BYTES: Final = 16 * 1024 * 1024
+CALLS_IN_HAND: Final = 256
+"""A child has at most so many calls under way."""
+CALLS_PER_CLAIM: Final = 16
+"""… and takes on so many at a time, so that other workers get theirs."""
+_CLAIM_AGAIN_SECONDS: Final = 0.05
+"""How long after a claim that found nothing another is made while calls are under way."""
 _FREE_RESTARTS: Final = 4
 _RESTART_SECONDS: Final = 0.1
 _MAX_RESTART_SECONDS: Final = 5.0
@@ -98,7 +109,7 @@ class Exit:
     """The supervisor is done."""
 
 
-Event = Leased | Committed | StandingOf | Stop | Ready | Opened | Results | ChildExited | Tick
+Event = Leased | NoWork | Committed | StandingOf | Stop | Ready | Opened | Results | ChildExited | Tick
 Command = Tell | Hand | StartChild | KillChild | Exit
 
 
@@ -111,6 +122,9 @@ class Supervisor:
         self._pace = Pace(rules.lease_seconds, rules.chunk_seconds, rules.max_lease_items)
         self._commands: list[Command] = []
         self._work: Work | None = None
+        self._aside: list[Work] = []
+        self._is_claiming = False
+        self._claim_at = 0.0
         self._last_run: tuple[str, int] | None = None
         self._child: Literal["none", "starting", "ready", "dying"] = "none"
         self._cause: Cause | None = None
@@ -128,7 +142,7 @@ class Supervisor:
     @property
     def is_watching(self) -> bool:
         """Whether the child has items in hand, so that its memory is worth a look."""
-        return self._work is not None and bool(self._work.in_hand)
+        return any(work.in_hand for work in self._works())
 
     def start(self, now: float) -> list[Command]:
         self._start_child(now)
@@ -142,6 +156,8 @@ class Supervisor:
         match event:
             case Leased():
                 self._begin(event, now)
+            case NoWork():
+                self._is_claiming, self._claim_at = False, now + _CLAIM_AGAIN_SECONDS
             case Results():
                 self._note_results(event, now)
             case Committed():
@@ -172,45 +188,51 @@ class Supervisor:
             times.append(self._child_since + START_SECONDS)
         if self._drain_until is not None:
             times.append(max(self._drain_until, now + 0.05))
-        if self._work is not None:
-            times.append(self._work.renewed_at + self._rules.ttl_seconds / RENEWALS_PER_TTL)
-            if self._work.in_hand:
-                times.append(self._progress_at + self._time_limit(self._work))
+        if self._may_claim():
+            times.append(self._claim_at)
+        for work in self._works():
+            times.append(work.renewed_at + self._rules.ttl_seconds / RENEWALS_PER_TTL)
+            if work.in_hand:
+                times.append(self._late_at(work))
             elif self._child != "ready":
-                times.append(self._work.started_at + OVERTIME * self._rules.lease_seconds)
-            if self._work.unreported.since is not None and not self._is_reporting:
-                times.append(self._work.unreported.since + self._rules.flush_seconds)
+                times.append(work.started_at + OVERTIME * self._rules.lease_seconds)
+            if work.unreported.since is not None and not self._is_reporting:
+                times.append(work.unreported.since + self._rules.flush_seconds)
         return min(times, default=None)
 
     # Events
 
     def _begin(self, leased: Leased, now: float) -> None:
+        self._is_claiming = False
         self._work = Work(leased, now)
         self._last_run = (leased.begin.run_id, leased.begin.batch_size)
         self._pace.leased(leased.begin.run_id, self._work.count)
 
     def _note_results(self, results: Results, now: float) -> None:
-        if self._work is None or not self._work.answer(results, now):
+        work = next((work for work in self._works() if work.answer(results, now)), None)
+        if work is None:
             return
         self._progress_at = now
         if results.seqs:
             self._barren_starts = 0
-            self._pace.worked(self._work.run_id, len(results.seqs), results.busy_seconds)
+            if not work.makes_calls:
+                self._pace.worked(work.run_id, len(results.seqs), results.busy_seconds)
 
     def _note_committed(self, committed: Committed) -> None:
         self._is_reporting = self._deaths_under_way = False
-        if not committed.ok and self._is_current(committed.lease_id):
-            self._lose()
+        work = self._work_of(committed.lease_id)
+        if not committed.ok and work is not None:
+            self._lose(work)
 
     def _note_standing(self, news: StandingOf) -> None:
-        if not self._is_current(news.lease_id):
+        work = self._work_of(news.lease_id)
+        if work is None:
             return
         if news.standing == "fenced":
-            self._lose()
+            self._lose(work)
         elif news.standing == "stopping":
-            assert self._work is not None
-            self._work.is_stopping = True
-            self._discard()
+            work.is_stopping = True
+            self._discard(work)
 
     def _note_exit(self, now: float) -> None:
         cause, self._cause = self._cause or "WORKER_CRASHED", None
@@ -218,8 +240,11 @@ class Supervisor:
         self._prepared_for = None
         self._barren_starts += 1
         self._child_since = now + _pause(self._barren_starts)
-        if self._work is not None and self._work.in_hand and cause != "DISCARDED":
-            self._work.note_death(cause, now, self._clock)
+        for work in self._works():
+            if work.in_hand and cause == "DISCARDED":
+                work.take_back()
+            elif work.in_hand:
+                work.note_death(cause, now, self._clock)
 
     def _watch_memory(self, tick: Tick) -> None:
         if tick.child_memory is not None and tick.child_memory > self._rules.item_memory_bytes:
@@ -229,8 +254,7 @@ class Supervisor:
 
     def _advance(self, now: float) -> None:
         self._enforce(now)
-        work = self._work
-        if work is not None:
+        for work in self._works():
             if now >= work.renewed_at + self._rules.ttl_seconds / RENEWALS_PER_TTL:
                 work.renewed_at = now
                 self._tell(Renew(work.lease_id))
@@ -239,21 +263,39 @@ class Supervisor:
             else:
                 self._report_if_due(work, now)
                 self._hand_out(work, now)
+        self._set_aside(now)
         if self._child == "none" and now >= self._child_since and self._drain_until is None:
             self._start_child(now)
-        if self._drain_until is not None and self._work is None and not self._is_reporting:
+        if self._drain_until is not None and not self._works() and not self._is_reporting:
             self._has_exited = True
             self._commands.append(Exit())
 
     def _enforce(self, now: float) -> None:
         if self._child == "starting" and now >= self._child_since + START_SECONDS:
             self._kill("DISCARDED")
-        if self._work is None or not self._work.in_hand:
-            return
-        if self._child == "ready" and now >= self._progress_at + self._time_limit(self._work):
-            self._kill("ITEM_TIMED_OUT")
-        if self._drain_until is not None and now >= self._drain_until:
-            self._discard()
+        for work in self._works():
+            if work.in_hand and self._child == "ready" and now >= self._late_at(work):
+                self._kill("ITEM_TIMED_OUT")
+            if self._drain_until is not None and now >= self._drain_until:
+                self._discard(work)
+
+    def _set_aside(self, now: float) -> None:
+        """Where only calls under way are left of a lease, claim another beside it."""
+        work = self._work
+        if work is not None and work.makes_calls and work.in_hand and not work.is_waiting:
+            self._aside.append(work)
+            self._work = None
+        if self._may_claim() and now >= self._claim_at:
+            self._tell(self._claim())
+
+    def _may_claim(self) -> bool:
+        return (
+            self._work is None
+            and not self._is_claiming
+            and self._drain_until is None
+            and self._calls() < CALLS_IN_HAND
+            and not any(work.is_alone_in_hand for work in self._aside)
+        )
 
     def _report_if_due(self, work: Work, now: float) -> None:
         news = work.unreported
@@ -261,6 +303,7 @@ class Supervisor:
             return
         is_due = (
             bool(news.deaths)
+            or work.makes_calls  # what one of them met, all others are to know
             or news.items >= self._rules.flush_items
             or news.size >= self._rules.flush_bytes
             or now >= news.since + self._rules.flush_seconds
@@ -272,8 +315,9 @@ class Supervisor:
         """Report the rest and claim the next lease in one message, as soon as the report before is through."""
         if self._is_reporting:
             return
-        self._work = None
-        self._report(work, claim=None if self._drain_until is not None else self._claim(), final=True)
+        self._forget(work)
+        claim = self._claim() if self._may_claim() else None
+        self._report(work, claim=claim, final=True)
 
     def _report(self, work: Work, *, claim: Claim | None, final: bool = False) -> None:
         news, work.unreported = work.unreported, type(work.unreported)()
@@ -290,14 +334,18 @@ class Supervisor:
             if not work.in_hand:
                 self._progress_at = now
             self._chunk_no += 1
-            handed = work.take(self._chunk_no, self._pace.chunk_items(work.run_id, begin.batch_size))
+            items = work.count if work.makes_calls else self._pace.chunk_items(work.run_id, begin.batch_size)
+            handed = work.take(self._chunk_no, items, now)
             self._commands.append(Hand(Chunk(handed.no, b"\n".join(handed.lines))))
 
     def _may_hand(self, work: Work, now: float) -> bool:
         """Deaths are durable before their suspects run again."""
+        is_somebody_alone = any(other.is_alone_in_hand for other in self._works())
+        if work.makes_calls and (is_somebody_alone or (work.waits_alone and self._calls())):
+            return False
         return (
             work.is_waiting
-            and len(work.in_hand) < CHUNKS_IN_HAND
+            and (work.makes_calls or len(work.in_hand) < CHUNKS_IN_HAND)
             and not self._is_over(work, now)
             and not work.unreported.deaths
             and not self._deaths_under_way
@@ -314,17 +362,27 @@ class Supervisor:
         limit = work.leased.item_timeout_seconds
         return limit if self._is_open else max(limit, OPEN_SECONDS)
 
-    def _lose(self) -> None:
+    def _late_at(self, work: Work) -> float:
+        """When its child is taken for hung. Calls are each bounded by their session, and one is no sign of life of another."""
+        begun = work.in_hand[0].since if work.makes_calls else self._progress_at
+        return begun + self._time_limit(work)
+
+    def _lose(self, work: Work) -> None:
         """Fenced: somebody else has the items, throw the work away."""
-        self._discard()
-        self._work = None
-        if self._drain_until is None:
+        self._discard(work)
+        self._forget(work)
+        if self._may_claim():
             self._tell(self._claim())
 
-    def _discard(self) -> None:
-        """Stop what is running at once; provider calls are stopped with it."""
-        if self._work is not None and self._work.in_hand:
-            self._work.drop_in_hand()
+    def _discard(self, work: Work) -> None:
+        """Stop what is running at once."""
+        if not work.in_hand:
+            return
+        if work.makes_calls and self._child == "ready":
+            self._commands += [Hand(Drop(handed.no)) for handed in work.in_hand]
+            work.drop_in_hand()
+        else:
+            work.drop_in_hand()
             self._kill("DISCARDED")
 
     def _kill(self, cause: Cause) -> None:
@@ -337,11 +395,29 @@ class Supervisor:
         self._commands.append(StartChild())
 
     def _claim(self) -> Claim:
+        """While calls are under way a claim must not wait: their leases are renewed and reported on the same line."""
+        self._is_claiming = True
         run_id, batch_size = self._last_run or (None, 1)
-        return Claim(self._pace.lease_items(run_id, batch_size), self._rules.max_lease_bytes)
+        calls = min(CALLS_PER_CLAIM, CALLS_IN_HAND - self._calls())
+        items = self._pace.lease_items(run_id, batch_size)
+        return Claim(items, self._rules.max_lease_bytes, calls, is_waiting=not self._works())
 
-    def _is_current(self, lease_id: str) -> bool:
-        return self._work is not None and self._work.lease_id == lease_id
+    def _calls(self) -> int:
+        """Calls under way."""
+        return sum(work.unanswered for work in self._works() if work.makes_calls)
+
+    def _works(self) -> list[Work]:
+        """The leases, the one that is handed out last."""
+        return self._aside if self._work is None else [*self._aside, self._work]
+
+    def _work_of(self, lease_id: str) -> Work | None:
+        return next((work for work in self._works() if work.lease_id == lease_id), None)
+
+    def _forget(self, work: Work) -> None:
+        if work is self._work:
+            self._work = None
+        else:
+            self._aside = [other for other in self._aside if other is not work]
 
     def _tell(self, message: ToOwner) -> None:
         self._commands.append(Tell(message))

@@ -2,8 +2,8 @@
 
 ::
 
-    owner  ── Configure, Leased, Committed, StandingOf, Stop ──►  supervisor  ── Prepare, Begin, Chunk ──►  child
-           ◄── Claim, Renew, Report, Note ──                                  ◄── Ready, Opened, Results ──
+    owner  ── Configure, Leased, NoWork, Committed, StandingOf, Stop ──►  supervisor  ── Prepare, Begin, Chunk, Drop ──►  child
+           ◄── Claim, Renew, Report, Note ──                                          ◄── Ready, Opened, Results ──
 
 Requests of a supervisor are answered in order. Items and outcomes pass through the supervisor as bytes.
 """
@@ -58,7 +58,11 @@ class Configure(msgspec.Struct, frozen=True, array_like=True, tag="configure"):
 
 
 class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
-    """The chunks that follow belong to this run."""
+    """The chunks that follow belong to this run.
+
+    upstream: where its items are calls to, empty where they are none. Chunks of calls are worked on at once, others in turn.
+    is_probe: failures that may pass do not end its items, however often they come.
+    """
 
     run_id: str
     kind: str
@@ -68,6 +72,8 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     public_url: str
     batch_size: int
     deadline: float | None = None
+    upstream: str = ""
+    is_probe: bool = False
 
 
 class Leased(msgspec.Struct, frozen=True, array_like=True, tag="leased"):
@@ -79,6 +85,10 @@ class Leased(msgspec.Struct, frozen=True, array_like=True, tag="leased"):
     ttl_seconds: float
     item_timeout_seconds: float
     alone: bool = False
+
+
+class NoWork(msgspec.Struct, frozen=True, array_like=True, tag="no_work", gc=False):
+    """The answer to a claim that does not wait."""
 
 
 class Committed(msgspec.Struct, frozen=True, array_like=True, tag="committed", gc=False):
@@ -102,10 +112,12 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop", gc=False):
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True, tag="claim", gc=False):
-    """Asks for a lease; answered when there is one."""
+    """Asks for a lease; answered when there is one, or at once where it does not wait. max_calls: most items that are calls."""
 
     max_items: int
     max_bytes: int
+    max_calls: int = 16
+    is_waiting: bool = True
 
 
 class Renew(msgspec.Struct, frozen=True, array_like=True, tag="renew", gc=False):
@@ -131,10 +143,16 @@ class Note(msgspec.Struct, frozen=True, array_like=True, tag="note", gc=False):
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True, tag="chunk"):
-    """Packed items for the child. Chunks are worked on one after the other."""
+    """Packed items for the child."""
 
     no: int
     packed: bytes
+
+
+class Drop(msgspec.Struct, frozen=True, array_like=True, tag="drop", gc=False):
+    """Stop what is under way of a chunk of calls; nobody waits for its results."""
+
+    chunk_no: int
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready", gc=False):
@@ -160,9 +178,9 @@ class Results(msgspec.Struct, frozen=True, array_like=True, tag="results"):
     is_last: bool
 
 
-ToSupervisor = Configure | Leased | Committed | StandingOf | Stop
+ToSupervisor = Configure | Leased | NoWork | Committed | StandingOf | Stop
 ToOwner = Claim | Renew | Report | Note
-ToChild = Prepare | Begin | Chunk
+ToChild = Prepare | Begin | Chunk | Drop
 FromChild = Ready | Opened | Results
 
 _encoder = msgspec.msgpack.Encoder()

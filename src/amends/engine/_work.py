@@ -52,11 +52,12 @@ class Unreported:
 
 @dataclass(slots=True)
 class Handed:
-    """A chunk in the child's hands."""
+    """A chunk in the child's hands. since: when it came there; for calls, whose chunks are all in flight."""
 
     no: int
     lines: list[bytes]
     is_alone: bool
+    since: float = 0.0
     answered: set[int] = field(default_factory=set)
 
     def unanswered(self) -> list[bytes]:
@@ -98,16 +99,35 @@ class Work:
         return self.leased.begin.run_id
 
     @property
+    def makes_calls(self) -> bool:
+        """Whether its items are calls, of which many are in flight at a time."""
+        return bool(self.leased.begin.upstream)
+
+    @property
+    def unanswered(self) -> int:
+        """Items in the child's hands."""
+        return sum(len(handed.lines) - len(handed.answered) for handed in self.in_hand)
+
+    @property
+    def is_alone_in_hand(self) -> bool:
+        return any(handed.is_alone for handed in self.in_hand)
+
+    @property
+    def waits_alone(self) -> bool:
+        """Whether what is handed next is to run by itself."""
+        return bool(self._alone)
+
+    @property
     def is_waiting(self) -> bool:
         """Whether items wait to be handed."""
         return bool(self._alone) or self._next < len(self._plain)
 
-    def take(self, no: int, items: int) -> Handed:
+    def take(self, no: int, items: int, now: float = 0.0) -> Handed:
         """The next chunk: a suspect by itself, else up to so many items."""
         if self._alone:
-            handed = Handed(no, [self._alone.popleft()], is_alone=True)
+            handed = Handed(no, [self._alone.popleft()], is_alone=True, since=now)
         else:
-            handed = Handed(no, self._plain[self._next : self._next + items], is_alone=False)
+            handed = Handed(no, self._plain[self._next : self._next + items], is_alone=False, since=now)
             self._next += len(handed.lines)
         self.in_hand.append(handed)
         return handed
@@ -128,12 +148,20 @@ class Work:
         """Nobody works on what was handed any more; the final report returns it."""
         self.in_hand.clear()
 
+    def take_back(self) -> None:
+        """The child ended through no fault of what was in its hands: it waits again."""
+        lines = [line for handed in self.in_hand for line in handed.unanswered()]
+        self.in_hand.clear()
+        self._plain[self._next : self._next] = lines
+
     def note_death(self, error_code: str, now: float, clock: Callable[[], float]) -> None:
         """The child died: what it had begun becomes suspect or, at the last death, is set aside; the rest waits again."""
-        begun = self.in_hand.popleft()
+        begun = list(self.in_hand) if self.makes_calls else [self.in_hand[0]]
+        for _ in begun:
+            self.in_hand.popleft()
         self._put_back()
         lines = ResultLines(self.run_id, self.leased.begin.request_id, self.leased.begin.public_url)
-        suspects = begun.unanswered()
+        suspects = [line for handed in begun for line in handed.unanswered()]
         for item, line in _with_deaths(suspects):
             cause = death(error_code, item.deaths)
             tries = item.attempts + item.deaths

@@ -11,19 +11,20 @@ import logging
 import random
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from amends.blobs import LocalBlobs
 from amends.engine._composer import AnotherTry, Composer, unexpected
 from amends.engine._loading import Processors
 from amends.engine._process import die_with_parent
 from amends.engine._simulation import SimulatedItems
-from amends.engine._wire import Begin, Chunk, Incoming, Opened, Prepare, Ready, Results, frame, raw, to_child
-from amends.engine.processor import Failed, Job, Result, Session, Surroundings, WorkItem
+from amends.engine._wire import Begin, Chunk, Drop, Incoming, Opened, Prepare, Ready, Results, frame, raw, to_child
+from amends.engine.processor import CallSession, Failed, Job, Result, Session, Surroundings, WorkItem
 from amends.ledger import LeasedItem, Outcome, ResultLines, unpack_items
 from amends.problems import Problem, ProblemError
 
@@ -100,6 +101,32 @@ class Outbox:
         self._sent_at = now
 
 
+class DirectOutbox:
+    """Sends what becomes of the calls of one chunk as soon as it is known, until they are stopped."""
+
+    def __init__(self, send: Callable[[Results], None], chunk_no: int) -> None:
+        self._send = send
+        self._chunk_no = chunk_no
+        self.is_stopped = False
+
+    def add(self, seq: int, outcome: Outcome | AnotherTry) -> None:
+        if isinstance(outcome, AnotherTry):
+            self._tell([seq], [], [outcome])
+        else:
+            self._tell([seq], [outcome], [])
+
+    def finish(self) -> None:
+        """The chunk is done."""
+        self._tell([], [], [], is_last=True)
+
+    def _tell(
+        self, seqs: list[int], outcomes: list[Outcome], tries: list[AnotherTry], *, is_last: bool = False
+    ) -> None:
+        if not self.is_stopped:
+            deferred, attempts = [one.deferral for one in tries], [one.attempt for one in tries]
+            self._send(Results(self._chunk_no, seqs, raw(outcomes), deferred, attempts, 0.0, is_last))
+
+
 class Opener:
     """Opens each processor once, so that its models are loaded once a child."""
 
@@ -139,22 +166,29 @@ class Assignment:
         params = json.loads(begin.params or b"{}")
         self._simulated = SimulatedItems(params) if begin.mode == "test" else None
         params = self._simulated.params if self._simulated else params
-        self._job = Job(begin.run_id, begin.mode, params, settings or {}, begin.deadline)
+        self._job = Job(begin.run_id, begin.mode, params, settings or {}, begin.deadline, begin.upstream)
         self._composer = Composer(
             ResultLines(begin.run_id, begin.request_id, begin.public_url),
-            max_attempts=max_attempts,
+            max_attempts=sys.maxsize if begin.is_probe else max_attempts,
             draw=random.random,
             clock=time.time,
             keep=lambda line: blobs.put(line).sha256,
         )
 
-    def work_on(self, packed: bytes, outbox: Outbox) -> None:
+    def work_on(self, packed: bytes, outbox: Outbox | DirectOutbox) -> None:
         """Give every item of the chunk its outcome or another try."""
         items = list(unpack_items(packed))
-        for start in range(0, len(items), self._batch_size):
-            self._batch(items[start : start + self._batch_size], outbox)
+        size = len(items) if self._job.upstream else self._batch_size
+        for start in range(0, len(items), size):
+            self._batch(items[start : start + size], outbox)
 
-    def _batch(self, items: Sequence[LeasedItem], outbox: Outbox) -> None:
+    def stop(self, packed: bytes) -> None:
+        """Stop the calls of a chunk."""
+        if not isinstance(self._session, Problem):
+            keys = [f"{self._job.run_id}:{item.seq}" for item in unpack_items(packed)]
+            cast("CallSession", self._session).stop(keys)
+
+    def _batch(self, items: Sequence[LeasedItem], outbox: Outbox | DirectOutbox) -> None:
         unanswered = {item.seq: item for item in items}
         started = time.perf_counter()
         problem = None
@@ -166,10 +200,11 @@ class Assignment:
                     log.error("result_of_no_item", extra={"run_id": self._job.run_id, "seq": result.seq})
                 else:
                     outbox.add(item.seq, self._composed(item, result, int((now - started) * 1000)))
-                started = now
+                if not self._job.upstream:  # calls began together, others one after the other
+                    started = now
         except Exception as error:
             problem = _problem_of(error, "item_failed_unexpectedly", self._job.run_id, alone=len(items) == 1)
-        if not unanswered:
+        if not unanswered or (isinstance(outbox, DirectOutbox) and outbox.is_stopped):
             return
         if len(items) > 1:
             for item in unanswered.values():  # nobody knows which of them it was: each by itself
@@ -235,6 +270,7 @@ class Child:
         self._connection = connection
         self._sending = threading.Lock()
         self._outbox = Outbox(self._send)
+        self._calls: dict[int, tuple[Assignment, Chunk, DirectOutbox]] = {}
 
     def run(self) -> None:
         """Until the supervisor's socket ends."""
@@ -247,17 +283,43 @@ class Child:
         blobs = LocalBlobs(prepare.blobs)
         self._send(Ready())
         assignment: Assignment | None = None
+        makes_calls = False
         for data in messages:
             message = to_child.decode(data)
             if isinstance(message, Begin):
+                makes_calls = bool(message.upstream)
                 assignment = Assignment(message, opener.session(message.kind), blobs, prepare.max_attempts, settings)
                 self._send(Opened())
             elif isinstance(message, Chunk):
                 assert assignment is not None, "a chunk follows the beginning of its run"
+                if makes_calls:
+                    self._call(assignment, message)
+                    continue
                 self._outbox.begin(message.no)
                 assignment.work_on(message.packed, self._outbox)
                 self._outbox.finish()
+            elif isinstance(message, Drop):
+                self._drop(message.chunk_no)
         opener.close()
+
+    def _call(self, assignment: Assignment, chunk: Chunk) -> None:
+        """Work on a chunk of calls beside all others."""
+        outbox = DirectOutbox(self._send, chunk.no)
+        self._calls[chunk.no] = (assignment, chunk, outbox)
+
+        def work() -> None:
+            assignment.work_on(chunk.packed, outbox)
+            self._calls.pop(chunk.no, None)
+            outbox.finish()
+
+        threading.Thread(target=work, name=f"calls-{chunk.no}", daemon=True).start()
+
+    def _drop(self, chunk_no: int) -> None:
+        call = self._calls.pop(chunk_no, None)
+        if call is not None:
+            assignment, chunk, outbox = call
+            outbox.is_stopped = True
+            assignment.stop(chunk.packed)
 
     def _send(self, message: Any) -> None:
         with self._sending:

@@ -7,7 +7,7 @@ only ``validate`` and ``needs`` are called (cheap, pure, no weights), and in eac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -48,7 +48,8 @@ class Job:
     """A run as its processor sees it. params: the decoded parameters (model, prompt, output_schema, …).
 
     settings: what the installation says to processors, as in ``Surroundings``. deadline: of the run, in seconds since the
-    epoch; None where it has none or nobody waits for it (in the owner's process).
+    epoch; None where it has none or nobody waits for it (in the owner's process). upstream: the name of the one that the items
+    at hand go to; empty where there is none.
     """
 
     run_id: str
@@ -56,6 +57,21 @@ class Job:
     params: Mapping[str, Any]
     settings: Mapping[str, Any] = field(default_factory=dict)
     deadline: float | None = None
+    upstream: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Something outside that items of a job are calls to, with its limits, which count for all workers together.
+
+    name: told to the session with the job. provider: whose it is; retries are paid for by provider. None: no limit.
+    """
+
+    name: str
+    provider: str
+    concurrency: int
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +79,13 @@ class Needs:
     """What a job needs of a worker.
 
     batch_size: items handed to ``process`` at once by preference (1: singly). item_timeout_seconds: an item in flight longer
-    than this has its child killed.
+    than this has its child killed. upstreams: where its items are calls that mostly wait, what they go to, any of them; many are
+    then under way at a time, ``process`` is called by several threads at once, and the session is a ``CallSession``.
     """
 
     batch_size: int = 1
     item_timeout_seconds: float = 300.0
+    upstreams: tuple[Upstream, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +113,14 @@ class Session(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class CallSession(Session, Protocol):
+    """A session whose items are calls to upstreams. Its methods are called by several threads at once."""
+
+    def stop(self, keys: Collection[str]) -> None:
+        """Stop what is under way for the items with these keys: connections are closed, and no result follows."""
+        ...
 
 
 class Processor(Protocol):

@@ -140,10 +140,11 @@ class MemoryLedger:
 
     def claim(self, request: ClaimRequest) -> Lease | None:
         with self._lock:
-            while (run := self._draw(request.kinds)) is not None:
-                items = self._accounts.affordable(run, request.max_items)
+            while (run := self._draw(request)) is not None:
+                are_retries = _has_due(run, request, self._monotonic())
+                items = self._accounts.affordable(run, request.most(run.no, are_retries=are_retries))
                 if items:
-                    return self._lease(run, replace(request, max_items=items))
+                    return self._lease(run, replace(request, max_items=items), are_retries=are_retries)
             return None
 
     def renew(self, lease_id: str, ttl_seconds: float) -> Standing:
@@ -536,19 +537,24 @@ class MemoryLedger:
         except Exception as error:
             return error
 
-    def _draw(self, kinds: frozenset[str]) -> RunRecord | None:
+    def _draw(self, request: ClaimRequest) -> RunRecord | None:
         """A workspace with work at random, then one of its runs by the weight 2**priority."""
         now = self._monotonic()
-        ready = [run for run in self._runs.values() if (not kinds or run.new.kind in kinds) and _has_work(run, now)]
+        kinds = request.kinds
+        ready = [
+            run for run in self._runs.values() if (not kinds or run.new.kind in kinds) and _has_work(run, request, now)
+        ]
         if not ready:
             return None
         workspace_id = self._draws.choice(sorted({run.new.workspace_id for run in ready}))
         ready = [run for run in ready if run.new.workspace_id == workspace_id]
         return self._draws.choices(ready, [2.0**run.new.priority for run in ready])[0]
 
-    def _lease(self, run: RunRecord, request: ClaimRequest) -> Lease:
+    def _lease(self, run: RunRecord, request: ClaimRequest, *, are_retries: bool) -> Lease:
         now = self._monotonic()
-        attempts: dict[int, int] | None = run.take_due(now, request.max_items, request.max_bytes) or None
+        attempts: dict[int, int] | None = (
+            run.take_due(now, request.max_items, request.max_bytes) if are_retries else None
+        )
         seqs: Sequence[int]
         if attempts is not None:
             seqs, lapses = list(attempts), 0
@@ -627,9 +633,15 @@ def _is_claimable(run: RunRecord) -> bool:
     return run.state == "in_progress" and run.paused_reason is None
 
 
-def _has_work(run: RunRecord, now: float) -> bool:
+def _has_work(run: RunRecord, request: ClaimRequest, now: float) -> bool:
+    has_span = bool(run.pending) and request.most(run.no, are_retries=False) > 0
+    return _is_claimable(run) and (has_span or _has_due(run, request, now))
+
+
+def _has_due(run: RunRecord, request: ClaimRequest, now: float) -> bool:
+    """Whether the claim may take an item that waited for another try."""
     is_due = any(waiting.due_at <= now for waiting in run.deferred.values())
-    return _is_claimable(run) and (is_due or bool(run.pending))
+    return is_due and request.most(run.no, are_retries=True) > 0
 
 
 def _view_lease(run: RunRecord, grant: Grant, seqs: Sequence[int], ttl_seconds: float) -> Lease:

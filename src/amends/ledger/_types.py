@@ -238,15 +238,31 @@ class Commit:
     final: bool = False
 
 
+class Share(NamedTuple):
+    """How many items of a run may be claimed: from its spans, and of those that wait for another try."""
+
+    fresh: int
+    retries: int
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """owner: the worker's id. kinds: kinds of run it serves, empty for all."""
+    """owner: the worker's id. kinds: kinds of run it serves, empty for all. shares: by run number, what is
+    claimed of these runs instead of ``max_items``."""
 
     owner: str
     max_items: int
     max_bytes: int = 4 * 1024 * 1024
     ttl_seconds: float = 10.0
     kinds: frozenset[str] = frozenset()
+    shares: Mapping[int, Share] = field(default_factory=dict)
+
+    def most(self, run_no: int, *, are_retries: bool) -> int:
+        """How many items of a run the claim may take."""
+        share = self.shares.get(run_no)
+        if share is None:
+            return self.max_items
+        return share.retries if are_retries else share.fresh
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,13 +241,14 @@ class Simulation:
 
     def _stop_run(self, run_id: str) -> None:
         for station in self._stations.values():
-            if station.desk.run_id == run_id and station.desk.lease_id is not None and self.world.happens(0.7):
-                self._reply(station, [StandingOf(station.desk.lease_id, "stopping")])
+            for lease_id, of_run in list(station.desk.leases.items()):
+                if of_run == run_id and self.world.happens(0.7):
+                    self._reply(station, [StandingOf(lease_id, "stopping")])
 
     def _kill_lapsed(self, lease_ids: Any) -> None:
         """The executor cannot always reach a worker that froze: that is when late commits come."""
         for station in list(self._stations.values()):
-            if station.desk.lease_id in lease_ids and self.world.happens(0.3):
+            if station.desk.leases.keys() & set(lease_ids) and self.world.happens(0.3):
                 self._lose_worker(station, is_noticed=True)
 
     # Faults

@@ -228,7 +228,7 @@ def test_a_call_carries_key_attempt_time_and_credential():
     ("deed", "code", "status", "retry_after"),
     [
         (refusal(429, retry_after=7), "UPSTREAM_RATE_LIMITED", 429, 7.0),
-        (refusal(429), "UPSTREAM_RATE_LIMITED", 429, 5.0),
+        (refusal(429), "UPSTREAM_RATE_LIMITED", 429, 1.0),
         (refusal(429, code="insufficient_quota"), "UPSTREAM_REFUSED", 429, None),
         (Say({}, 429, {"Retry-After": "Thu, 01 Jan 1970 00:17:00 GMT"}), "UPSTREAM_RATE_LIMITED", 429, 20.0),
         (refusal(500), "UPSTREAM_ERROR", 500, None),

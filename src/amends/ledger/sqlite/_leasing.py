@@ -63,24 +63,34 @@ def held(tx: Transaction, lease_id: str) -> Held | None:
 
 
 def claim(tx: Transaction, request: ClaimRequest, now_ms: int, draw: random.Random) -> Lease | None:
-    ready = [
-        row
-        for row in tx.execute(LEASING.ready_runs, {"now_ms": now_ms})
-        if (row[4] or row[5]) and (not request.kinds or row[3] in request.kinds)
-    ]
+    rows: list[tuple[Any, ...]] = list(tx.execute(LEASING.ready_runs, {"now_ms": now_ms}))
+    if request.shares:
+        rows = [_shared_row(row, request) for row in rows]
+    ready = [row for row in rows if (row[4] or row[5]) and (not request.kinds or row[3] in request.kinds)]
     while ready:
         run = _draw_run(ready, draw)
         run_no, has_due, price = run[0], run[4], run[6]
-        items = _credits.affordable(tx, run_no, request.max_items) if price else request.max_items
+        items = request.most(run_no, are_retries=bool(has_due))
+        if price:
+            items = _credits.affordable(tx, run_no, items)
         if items == 0:
             ready.remove(run)
             continue
         claim_of = _claim_deferred if has_due else _claim_span
-        lease = claim_of(tx, run_no, replace(request, max_items=items) if price else request, now_ms)
+        lease = claim_of(
+            tx, run_no, request if items == request.max_items else replace(request, max_items=items), now_ms
+        )
         if price:
             _credits.lease(tx, run_no, lease.count * price)
         return lease
     return None
+
+
+def _shared_row(row: tuple[Any, ...], request: ClaimRequest) -> tuple[Any, ...]:
+    """A ready run as it is to the claim: what it may take none of is not there."""
+    has_due = row[4] and request.most(row[0], are_retries=True) > 0
+    has_span = row[5] and request.most(row[0], are_retries=False) > 0
+    return (*row[:4], has_due, has_span, *row[6:])
 
 
 def _draw_run(ready: list[tuple[Any, ...]], draw: random.Random) -> tuple[Any, ...]:

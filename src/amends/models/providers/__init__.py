@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 from amends._lazy import front_door
 
 from ._describe import describe_model
-from ._provider import Endpoint, Price, Provider, find_provider, read_providers
+from ._provider import (
+    Endpoint,
+    Operation,
+    Price,
+    Provider,
+    endpoint_of,
+    find_provider,
+    operation_of,
+    read_providers,
+    upstream_name,
+)
 
 if TYPE_CHECKING:
     from ._chat import CHAT, EMBEDDINGS, Answer, Content, Picture, chat_body, embeddings_body, read_chat, read_embedding
@@ -23,6 +33,7 @@ __all__ = [
     "CallFailed",
     "Content",
     "Endpoint",
+    "Operation",
     "Picture",
     "Price",
     "Provider",
@@ -31,10 +42,13 @@ __all__ = [
     "chat_body",
     "describe_model",
     "embeddings_body",
+    "endpoint_of",
     "find_provider",
+    "operation_of",
     "read_chat",
     "read_embedding",
     "read_providers",
+    "upstream_name",
 ]
 
 _HOME_OF = {

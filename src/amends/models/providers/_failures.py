@@ -14,6 +14,8 @@ __all__ = ["cut_off", "refusal_of", "timed_out", "unreadable"]
 
 _MAX_SAID_CHARS: Final = 300
 _TIMEOUTS: Final = frozenset({408, 504})
+_LIMITED_SECONDS: Final = 1.0
+"""How long to wait after a 429 that does not say so."""
 _WITHOUT_CREDIT: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _HINTS: Final = {
     401: "The provider does not take the key: set the environment variable that its key_variable names, and retry.",
@@ -33,7 +35,7 @@ def refusal_of(provider: str, status: int, headers: Mapping[str, str], body: byt
             "upstream_failed",
             detail,
             error_code="UPSTREAM_RATE_LIMITED",
-            retry_after=_wait(headers, now_epoch),
+            retry_after=_LIMITED_SECONDS if (wait := _wait(headers, now_epoch)) is None else wait,
             provider=provider,
             upstream_status=status,
         )

@@ -5,13 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-__all__ = ["Endpoint", "Price", "Provider", "find_provider", "read_providers"]
+__all__ = [
+    "Endpoint",
+    "Operation",
+    "Price",
+    "Provider",
+    "endpoint_of",
+    "find_provider",
+    "operation_of",
+    "read_providers",
+    "upstream_name",
+]
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+Operation = Literal["chat", "embeddings"]
+
 _TAKEN: Final = frozenset({"local", "models"})
 
 
@@ -80,6 +92,21 @@ def find_provider(model: str, providers: Mapping[str, Provider]) -> tuple[Provid
     name, _, rest = model.partition("/")
     provider = providers.get(name)
     return (provider, rest) if provider is not None and provider.serves(rest) else None
+
+
+def operation_of(provider: Provider, model: str) -> Operation:
+    """What a model, as the provider calls it, is asked for."""
+    return "embeddings" if model in provider.embedding_models else "chat"
+
+
+def upstream_name(provider: Provider, operation: Operation, endpoint: int) -> str:
+    """How an endpoint, by its place from 0, is known to limits and breakers, which are kept for each operation."""
+    return f"{provider.name}/{operation}/{endpoint}"
+
+
+def endpoint_of(upstream: str) -> int:
+    """The place of an upstream's endpoint; the first for a name of nobody."""
+    return int(upstream.rpartition("/")[2] or 0)
 
 
 def _read_provider(name: str, table: Any) -> Provider:

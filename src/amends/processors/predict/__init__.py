@@ -8,9 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from amends.engine.processor import Job, Needs, Session, Surroundings
+from amends.engine.processor import Job, Needs, Session, Surroundings, Upstream
 from amends.models import MODELS, Model, kind_of
-from amends.models.providers import Provider, describe_model, find_provider, read_providers
+from amends.models.providers import (
+    Provider,
+    describe_model,
+    find_provider,
+    operation_of,
+    read_providers,
+    upstream_name,
+)
 from amends.problems import Problem, file_not_found, problem
 
 __all__ = ["PredictProcessor"]
@@ -54,7 +61,8 @@ class PredictProcessor:
         provider, model = self._asked(job)
         timeout = job.params.get("timeout_seconds")
         if provider is not None:
-            return _needs_of(provider, timeout)
+            assert model is not None, "a provider's model is described"
+            return _needs_of(provider, model, timeout)
         return Needs(
             batch_size=model.batch_size if model else 1,
             item_timeout_seconds=_TIMEOUT_SECONDS if timeout is None else float(timeout),
@@ -80,10 +88,21 @@ def _ask_for(job: Job) -> _Asked:
     return _Asked(None, MODELS.get(name)) if found is None else _Asked(found[0], describe_model(*found))
 
 
-def _needs_of(provider: Provider, timeout: Any) -> Needs:
+def _needs_of(provider: Provider, model: Model, timeout: Any) -> Needs:
     """The call is bounded by its session; the engine's own limit is for a child that hangs."""
     seconds = provider.timeout_seconds if timeout is None else min(float(timeout), provider.timeout_seconds)
-    return Needs(batch_size=provider.concurrency, item_timeout_seconds=seconds + _READING_SECONDS)
+    operation = operation_of(provider, model.name.partition("/")[2])
+    upstreams = tuple(
+        Upstream(
+            upstream_name(provider, operation, number),
+            provider.name,
+            provider.concurrency,
+            provider.requests_per_minute,
+            provider.tokens_per_minute,
+        )
+        for number in range(len(provider.endpoints))
+    )
+    return Needs(item_timeout_seconds=seconds + _READING_SECONDS, upstreams=upstreams)
 
 
 def _file_problem(model: Model, file: Mapping[str, Any], page: int | None) -> Problem | None:

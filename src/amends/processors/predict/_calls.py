@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from functools import cached_property
@@ -23,7 +24,9 @@ from amends.models.providers import (
     Reply,
     chat_body,
     embeddings_body,
+    endpoint_of,
     find_provider,
+    operation_of,
     read_chat,
     read_embedding,
 )
@@ -35,6 +38,8 @@ from ._content import read_asked
 from ._problems import problem_of
 
 __all__ = ["ProviderCalls"]
+
+_RUNS_REMEMBERED = 64
 
 Done = tuple[WorkItem, "Future[Reply]"]
 
@@ -63,17 +68,19 @@ class ProviderCalls:
         self._lock = threading.Lock()
         self._clients: dict[str, ProviderClient] = {}
         self._running: dict[str, Future[Reply]] = {}
-        self._asking: tuple[Job, _Asking] | None = None
+        self._wanted: set[str] = set()
+        self._asking: OrderedDict[str, _Asking] = OrderedDict()
 
     def process(self, job: Job, items: Sequence[WorkItem]) -> Iterator[Result]:
         """Yield one result for each item as it comes; none for those that are stopped."""
         asking = self._asking_of(job)
         done: SimpleQueue[Done] = SimpleQueue()
         waiting = 0
+        with self._lock:
+            self._wanted.update(item.key for item in items)
         for item in items:
             try:
-                self._start(asking, job, item, done)
-                waiting += 1
+                waiting += self._start(asking, job, item, done)
             except Exception as error:
                 yield Failed(item.seq, problem_of(error, item))
         for _ in range(waiting):
@@ -90,6 +97,7 @@ class ProviderCalls:
     def stop(self, keys: Collection[str]) -> None:
         """Cancel the calls of these items, which closes their connections."""
         with self._lock:
+            self._wanted.difference_update(keys)
             calls = [self._running[key] for key in keys if key in self._running]
         for call in calls:
             call.cancel()
@@ -115,13 +123,17 @@ class ProviderCalls:
         return loop
 
     def _asking_of(self, job: Job) -> _Asking:
+        """Made once a run: a schema is compiled for it."""
         with self._lock:
-            known = self._asking
-            if known is None or (known[0] is not job and known[0] != job):
-                known = self._asking = (job, _Asking(job, self._providers))
-            return known[1]
+            asking = self._asking.get(job.run_id)
+            if asking is None:
+                asking = self._asking[job.run_id] = _Asking(job, self._providers)
+                if len(self._asking) > _RUNS_REMEMBERED:
+                    self._asking.popitem(last=False)
+            return asking
 
-    def _start(self, asking: _Asking, job: Job, item: WorkItem, done: SimpleQueue[Done]) -> None:
+    def _start(self, asking: _Asking, job: Job, item: WorkItem, done: SimpleQueue[Done]) -> bool:
+        """Begin an item's call; False where it was stopped before it began."""
         with self._reading:
             asked = read_asked(self._blobs, item.payload, self._recognise, as_pictures=asking.as_pictures)
         body = asking.body(asked.content, asked.prompt)
@@ -131,14 +143,20 @@ class ProviderCalls:
             key=item.key,
             attempt=item.attempts,
             timeout_seconds=self._seconds(asking.provider, job),
+            endpoint=endpoint_of(job.upstream),
         )
         with self._lock:
+            if item.key not in self._wanted:
+                call.close()
+                return False
             future = self._running[item.key] = asyncio.run_coroutine_threadsafe(call, self._loop)
         future.add_done_callback(lambda future: self._note_end(item, future, done))
+        return True
 
     def _note_end(self, item: WorkItem, call: Future[Reply], done: SimpleQueue[Done]) -> None:
         with self._lock:
             del self._running[item.key]
+            self._wanted.discard(item.key)
         done.put((item, call))
 
     def _client(self, provider: Provider) -> ProviderClient:
@@ -164,7 +182,7 @@ class _Asking:
         if found is None:
             raise LookupError(f"no provider has {job.params.get('model')!r}")
         self.provider, self._model = found
-        self._is_embedding = self._model in self.provider.embedding_models
+        self._is_embedding = operation_of(self.provider, self._model) == "embeddings"
         self.as_pictures = self.provider.takes_images and not self._is_embedding
         self.path = EMBEDDINGS if self._is_embedding else CHAT
         self._prompt = job.params.get("prompt")
