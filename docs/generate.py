@@ -67,6 +67,10 @@ def problem_lines(row: Row) -> Iterator[str]:
         f"Codes: {', '.join(f'`{code}`' for code in row.error_codes)}. "
         f"SDK: {f'`{row.exception}`' if row.exception else 'the problem of an item'}."
     )
+    if row.stages:
+        yield "| stage | what to do |\n| --- | --- |\n" + "\n".join(
+            f"| `{stage}` | {cell(verdict.hint)} |" for stage, verdict in row.stages.items()
+        )
     yield f"Provoke it: {row.provoke} In [test mode](../howto/testing.md): {' or '.join(f'`{one}`' for one in row.simulations)}."
 
 

@@ -10,6 +10,7 @@ from ._parse import parse
 from ._row import Row, Where
 from ._sentences import (
     MAX_ERRORS,
+    asset_failed,
     credit_exceeded,
     duplicate,
     duplicate_custom_id,
@@ -60,6 +61,7 @@ __all__ = [
     "Row",
     "Simulation",
     "Where",
+    "asset_failed",
     "credit_exceeded",
     "duplicate",
     "duplicate_custom_id",

@@ -453,13 +453,28 @@ _ROWS: Final = (
         cause="A file that cannot be read, or a URL that is refused, does not answer, or answers something else.",
         detail="One or more assets failed to upload",
         remedy=_fix("Check that the asset can be read or that its URL answers, then send the datapoint again."),
-        members=("stage", "upstream_status"),
+        stages={
+            "read": _fix("Check that the file is there and may be read, then send it again."),
+            "resolve": _fix("Check the host name in the URL: it leads nowhere from the server."),
+            "blocked": _fix(
+                "Use a public address, or upload the file; an operator may let this address pass in `[fetch] allow`."
+            ),
+            "connect": _again("Try again: the host could not be reached. Check host and port if it stays.", "upstream"),
+            "redirect": _fix("Give the address that the redirects were to lead to, or upload the file."),
+            "download": _fix("Open the URL without being logged in: it must answer with the file, or upload the file."),
+            "timeout": _again("Try again: the host was too slow. Upload the file if it stays.", "upstream"),
+            "size": _fix("Send a smaller file, or upload it: what is fetched may not be so large."),
+            "content_type": _fix("Give a URL that answers with the file itself, of a type that the model takes."),
+            "decode": _fix("Have the URL answer without Content-Encoding, or upload the file."),
+            "internal": _again("Try again; if it stays, give the operator the request id.", "service"),
+        },
+        members=("stage", "upstream_status", "limit", "media_type", "retry_after"),
         example={
-            "detail": "The asset's URL answered 404",
+            "detail": "https://files.example/a.pdf answered 404",
             "stage": "download",
             "upstream_status": 404,
         },
-        provoke="Add a datapoint whose URL answers 404.",
+        provoke="Run a batch with an item whose `url` answers 404.",
     ),
     Row(
         "prediction_failed",

@@ -25,7 +25,7 @@ class Row:
     ``error_codes``: the first is the default; ``{KIND}`` stands for any upper snake word. ``exception``: the SDK's
     class, "" where the type reaches the SDK as an item's problem only. ``detail``: the sentence used where none is
     given, ``{retry_after}`` and extensions filled in. ``remedies``: verdicts of single error codes that differ from
-    ``remedy``. ``members``: extensions the type defines. ``example``: keyword arguments of ``problem()``.
+    ``remedy``. ``stages``: verdicts by the member ``stage``, where the type has one. ``members``: extensions the type defines. ``example``: keyword arguments of ``problem()``.
     ``provoke``: how it arises for real.
     """
 
@@ -41,6 +41,7 @@ class Row:
     remedy: Remedy
     provoke: str
     remedies: Mapping[str, Remedy] = field(default_factory=dict, hash=False)
+    stages: Mapping[str, Remedy] = field(default_factory=dict, hash=False)
     members: tuple[str, ...] = ()
     example: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -64,8 +65,10 @@ class Row:
         """Whether ``error_code`` is one of this row's, ``{KIND}`` patterns included."""
         return any(_matches(pattern, error_code) for pattern in self.error_codes)
 
-    def remedy_for(self, error_code: str) -> Remedy:
-        """The verdict on a problem with this code."""
+    def remedy_for(self, error_code: str, stage: str | None = None) -> Remedy:
+        """The verdict on a problem with this code, which came to be at this stage."""
+        if stage is not None and stage in self.stages:
+            return self.stages[stage]
         for pattern, remedy in self.remedies.items():
             if _matches(pattern, error_code):
                 return remedy
@@ -84,6 +87,7 @@ class Row:
             "cause": self.cause,
             "remedy": self.remedy.to_dict(),
             "remedies": {code: remedy.to_dict() for code, remedy in self.remedies.items()},
+            "stages": {stage: remedy.to_dict() for stage, remedy in self.stages.items()},
             "members": list(self.members),
             "provoke": self.provoke,
             "simulate": list(self.simulations),

@@ -14,6 +14,8 @@ from ._value import STANDARD_MEMBERS, FieldError, Problem, Remedy
 MAX_ERRORS: Final = 1_000
 """How many field errors a problem lists; ``errors_total`` counts them all."""
 
+_PASSES: Final = "Try again later: the host has trouble of its own. Upload the file if it stays."
+_STAYS: Final = "Check the host of the URL, which cannot be fetched from as it is, or upload the file."
 _ACRONYMS: Final = {"api": "API", "url": "URL"}
 
 
@@ -44,7 +46,10 @@ def problem(
         raise ValueError(f"{code} is no error code of {slug}")
     if taken := STANDARD_MEMBERS & extensions.keys():
         raise ValueError(f"extensions cannot be named {', '.join(sorted(taken))}")
-    remedy = _remedy(row, code, retry_after, billed, hint)
+    stage = extensions.get("stage")
+    if row.stages and stage is not None and stage not in row.stages:
+        raise ValueError(f"{stage!r} is no stage of {slug}")
+    remedy = _remedy(row.remedy_for(code, stage), retry_after, billed, hint)
     if remedy.retry_after is not None:
         extensions["retry_after"] = remedy.retry_after
     return Problem(
@@ -68,8 +73,7 @@ def _row(slug: str) -> Row:
         raise ValueError(f"the catalogue has no {slug!r}") from None
 
 
-def _remedy(row: Row, error_code: str, retry_after: float | None, billed: bool, hint: str | None) -> Remedy:
-    remedy = row.remedy_for(error_code)
+def _remedy(remedy: Remedy, retry_after: float | None, billed: bool, hint: str | None) -> Remedy:
     if retry_after is not None and not (math.isfinite(retry_after) and retry_after >= 0):
         raise ValueError(f"retry_after is no span of seconds: {retry_after}")
     return dataclasses.replace(
@@ -191,6 +195,23 @@ def file_not_found(file_id: str) -> Problem:
         f"File '{file_id}' does not exist or is not accessible from this workspace.",
         file_id=file_id,
     )
+
+
+def asset_failed(stage: str, detail: str, *, may_pass: bool | None = None, **members: Any) -> Problem:
+    """An asset could not be read or fetched; ``stage`` says how far it came.
+
+    ``may_pass``: whether the same may go well later, where that is not as usual at this stage. ``members``: as
+    ``problem`` takes them.
+    """
+    made = problem("asset_upload_failed", detail, stage=stage, **members)
+    usual = made.remedy
+    if may_pass is None or may_pass == usual.retryable:
+        return made
+    if may_pass:
+        return made.replace(
+            remedy=dataclasses.replace(usual, action="retry", retryable=True, fault="upstream", hint=_PASSES)
+        )
+    return made.replace(remedy=dataclasses.replace(usual, action="fix_input", retryable=False, hint=_STAYS))
 
 
 def empty_items() -> FieldError:

@@ -83,7 +83,7 @@ def parse_simulation(text: str, where: Literal["E", "L"]) -> Simulation:
     row = CATALOGUE.get(outcome)
     given = _parameters(parts, _names(row, where))
     fields = {_FIELDS[name]: _read(name, value, row) for name, value in given.items() if name in _FIELDS}
-    members = {name: _member(name, value) for name, value in given.items() if name not in _FIELDS}
+    members = {name: _member(name, value, row) for name, value in given.items() if name not in _FIELDS}
     return Simulation(outcome, members=members, **fields)
 
 
@@ -151,7 +151,9 @@ def _read(name: str, value: str, row: Row | None) -> Any:
     return float(value)
 
 
-def _member(name: str, value: str) -> Any:
+def _member(name: str, value: str, row: Row | None) -> Any:
+    if name == "stage" and row is not None and value not in row.stages:
+        raise BadSimulation(f"'{_shown(value)}' is no stage: {', '.join(row.stages)}")
     if _WHOLE.fullmatch(value):
         return int(value)
     if not _WORD.fullmatch(value):

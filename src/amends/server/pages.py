@@ -62,7 +62,7 @@ def row_body(row: Row, public_url: str) -> dict[str, Any]:
 
 def row_html(row: Row, public_url: str) -> str:
     """A row of the catalogue as the inside of a page."""
-    remedies = [("", row.remedy), *row.remedies.items()]
+    remedies = [("", row.remedy), *row.remedies.items(), *row.stages.items()]
     entries = [
         ("Type", f"<code>{row.slug}</code>, status {row.status}"),
         ("What it means", escape(row.meaning)),
