@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _telemetry as _telemetry
+from ._content import Content, identify, identify_head, load_identifier, media_type_of, type_named
 from ._media import Kind, kind_of
 from ._registry import MODELS, Model, describe, known
 from ._weights import WEIGHTS, Weight, WeightCheck, WeightsUnusable, verify
@@ -20,16 +21,22 @@ if TYPE_CHECKING:
 __all__ = [
     "MODELS",
     "WEIGHTS",
+    "Content",
     "Kind",
     "Model",
     "Weight",
     "WeightCheck",
     "WeightsUnusable",
     "describe",
+    "identify",
+    "identify_head",
     "kind_of",
     "known",
+    "load_identifier",
     "load_labels",
     "load_recogniser",
+    "media_type_of",
+    "type_named",
     "verify",
 ]
 

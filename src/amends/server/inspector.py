@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import mimetypes
 import os
 import select
 import subprocess
@@ -13,60 +12,20 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, cast
 
 import structlog
 
-log = structlog.get_logger("amends.server")
+from amends.models import Content
 
-UNKNOWN: Final = "application/octet-stream"
-_TEXT_APPLICATIONS: Final = frozenset(
-    {
-        "application/json",
-        "application/xml",
-        "application/x-ndjson",
-        "application/jsonl",
-        "application/yaml",
-        "application/toml",
-    }
-)
-# The platform's tables differ; these are the kinds that processors tell apart.
-_OWN_TYPES: Final = {".md": "text/markdown", ".markdown": "text/markdown", ".jsonl": "application/x-ndjson",
-                     ".ndjson": "application/x-ndjson", ".csv": "text/csv", ".tsv": "text/tab-separated-values",
-                     ".yaml": "application/yaml", ".yml": "application/yaml"}  # fmt: skip
+log = structlog.get_logger("amends.server")
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(Content):
     """What the content says. pages: None where there are none to count or they cannot be counted."""
 
-    media_type: str = UNKNOWN
-    is_text: bool = False
     pages: int | None = None
-
-
-def media_type_of(found: Inspection, size: int, declared: str | None, filename: str) -> str:
-    """The file's media type: content decides; among text types the declared one and the name do, else ``text/plain``.
-
-    Nothing can be told of an empty file by its content, so what it was said to be stands.
-    """
-    said = (declared or "").partition(";")[0].strip().lower()
-    named = _OWN_TYPES.get(Path(filename).suffix.lower()) or mimetypes.guess_type(filename, strict=False)[0] or ""
-    if size == 0:
-        return next((kind for kind in (said, named) if _is_specific(kind)), UNKNOWN)
-    if not found.is_text:
-        return found.media_type
-    return next((kind for kind in (said, named) if _is_text(kind) and kind != "text/plain"), "text/plain")
-
-
-def _is_specific(kind: str) -> bool:
-    return bool(kind) and kind != UNKNOWN and "/" in kind and kind.isprintable() and len(kind) <= 255
-
-
-def _is_text(kind: str) -> bool:
-    return _is_specific(kind) and (
-        kind.startswith("text/") or kind in _TEXT_APPLICATIONS or kind.endswith(("+xml", "+json"))
-    )
 
 
 class Inspector:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from amends.blobs import Blob
 from amends.database import Transaction, new_id
-from amends.server.inspector import media_type_of
+from amends.models import media_type_of
 from amends.server.services import Services
 from amends.store import FileRecord
 

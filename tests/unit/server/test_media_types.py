@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from amends.server.inspector import Inspection, media_type_of
+from amends.models import media_type_of
+from amends.server.inspector import Inspection
 
 PDF = Inspection("application/pdf", is_text=False, pages=3)
 TEXT = Inspection("text/html", is_text=True)
