@@ -85,7 +85,7 @@ def _serve(host: Host, connection: socket.socket, closing: threading.Event) -> N
                 page(connection, closing)
             else:
                 connection.sendall(page)
-        except OSError:
+        except (OSError, threading.BrokenBarrierError):
             return  # the client went away, as some of the tests want
 
 
@@ -127,6 +127,17 @@ def failing_first(times: int, then: bytes, failure: bytes) -> Script:
     def script(connection: socket.socket, closing: threading.Event) -> None:
         seen.append(time.monotonic())
         connection.sendall(failure if len(seen) <= times else then)
+
+    return script
+
+
+def together(count: int, then: bytes) -> Script:
+    """``then`` to each of ``count`` requests as soon as all of them are there; nothing to fewer."""
+    barrier = threading.Barrier(count)
+
+    def script(connection: socket.socket, closing: threading.Event) -> None:
+        barrier.wait(30)
+        connection.sendall(then)
 
     return script
 

@@ -201,7 +201,7 @@ def ended_with(server: RunningServer, client: httpx2.Client, rows: Sequence[dict
         ({"replace": [{"custom_id": "b", "input": 1}, {"custom_id": "b", "input": 2}]}, "/replace/1/custom_id"),
         ({"replace": [{"custom_id": "b", "page": 1}]}, "/replace/0/page"),
         ({"replace": [{"custom_id": "b"}]}, "/replace/0"),
-        ({"replace": [{"custom_id": "b", "url": "http://example.org"}]}, "/replace/0/url"),
+        ({"replace": [{"custom_id": "b", "url": "file:///etc/passwd"}]}, "/replace/0/url"),
         ({"replace": [{"custom_id": "b", "input": 1, "file_id": "f"}]}, "/replace/0"),
         ({"model": "local/none"}, "/model"),
         ({"colour": "red"}, "/colour"),

@@ -155,7 +155,7 @@ def faults(answer: httpx2.Response) -> dict[str, str]:
         ({"on_credit_exhausted": "cry"}, {"/on_credit_exhausted": "literal_error"}),
         ({"colour": "red"}, {"/colour": "extra_forbidden"}),
         ({"dry_run": "yes"}, {"/dry_run": "bool_type"}),
-        ({"items": [{"custom_id": "a", "url": "https://example.org/x"}]}, {"/items/0/url": "url_not_supported"}),
+        ({"items": [{"custom_id": "a", "url": "https://2130706433/x"}]}, {"/items/0/url": "invalid_url"}),
     ],
 )  # fmt: skip
 def test_what_cannot_be_honoured_is_refused(

@@ -219,7 +219,7 @@ def retry(
     item
         Only the item of this custom_id; may be repeated.
     replace
-        CUSTOM_ID=PATH: another file for an item; may be repeated.
+        CUSTOM_ID=PATH or CUSTOM_ID=URL: another file for an item; may be repeated.
     prompt
         Another prompt.
     output

@@ -21,7 +21,8 @@ MAX_CUSTOM_ID: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One item to be. Exactly one of path (a local file), file_id (a file the server has) and value (text or JSON) counts.
+    """One item to be. Exactly one of path (a local file), file_id (a file the server has), url (which it fetches) and value
+    (text or JSON) counts.
 
     page: None is the whole file. prompt: None takes the run's.
     """
@@ -29,6 +30,7 @@ class Input:
     custom_id: str
     path: Path | None = None
     file_id: str | None = None
+    url: str | None = None
     value: Any = None
     page: int | None = None
     prompt: str | None = None
@@ -121,9 +123,9 @@ def _from_manifest(path: Path) -> Inputs:
     table = read_table(path)
     if not table.rows:
         raise BadUsage(f"{path}: no rows")
-    if not {*PATH_COLUMNS, *INPUT_COLUMNS, "file_id"} & set(table.columns):
+    if not {*PATH_COLUMNS, *INPUT_COLUMNS, "file_id", "url"} & set(table.columns):
         raise BadUsage(
-            f"{path}: a manifest has a column file, path, text, input or file_id; to process the table itself, give its folder"
+            f"{path}: a manifest has a column file, path, url, text, input or file_id; to process the table itself, give its folder"
         )
     items: list[Input] = []
     seen: dict[str, int] = {}
@@ -139,20 +141,23 @@ def _from_manifest(path: Path) -> Inputs:
 
 
 def _row_input(manifest: Path, number: int, row: Mapping[str, Any], seen: Mapping[str, int]) -> Input:
-    name = _first(row, PATH_COLUMNS)
+    name, url = _first(row, PATH_COLUMNS), _first(row, ("url",))
     page = _page(manifest, number, row.get("page"))
     prompt = str(row["prompt"]) if row.get("prompt") else None
     custom_id = str(row["custom_id"]) if row.get("custom_id") not in (None, "") else ""
     if not custom_id:
-        custom_id = custom_id_of(f"{name}#page={page}" if name and page else str(name or f"row-{number}"))
-        custom_id = custom_id_of(f"{name}#row={number}") if custom_id in seen else custom_id
+        called = name or (url and str(url).partition("?")[0])  # a query may hold a signature
+        custom_id = custom_id_of(f"{called}#page={page}" if called and page else str(called or f"row-{number}"))
+        custom_id = custom_id_of(f"{called}#row={number}") if custom_id in seen else custom_id
     if name:
         return Input(custom_id, path=manifest.parent / str(name), page=page, prompt=prompt)
     if row.get("file_id"):
         return Input(custom_id, file_id=str(row["file_id"]), page=page, prompt=prompt)
+    if url:
+        return Input(custom_id, url=str(url), page=page, prompt=prompt)
     value = next((row[column] for column in INPUT_COLUMNS if row.get(column) is not None), None)
     if value is None:
-        raise BadUsage(f"{manifest}: row {number} has neither a file nor an input")
+        raise BadUsage(f"{manifest}: row {number} has neither a file nor a URL nor an input")
     return Input(custom_id, value=_as_json(value), prompt=prompt)
 
 

@@ -23,7 +23,7 @@ from ._uploads import upload
 
 @dataclass(frozen=True, slots=True)
 class WantedRetry:
-    """What ``amends retry`` was asked for. types: slugs; empty is every type. replace: ``CUSTOM_ID=PATH``."""
+    """What ``amends retry`` was asked for. types: slugs; empty is every type. replace: ``CUSTOM_ID=PATH`` or ``CUSTOM_ID=URL``."""
 
     run_id: str
     types: tuple[str, ...]
@@ -48,12 +48,14 @@ def retry(wanted: WantedRetry, common: Common) -> int:
 def _start(connection: Connection, wanted: WantedRetry, common: Common) -> BatchPrediction:
     source = connection.sources.recall(wanted.run_id)
     failed = _failed(connection, wanted)
-    paths = _paths(failed, source, _replacements(wanted.replace, failed))
+    given, urls = _replacements(wanted.replace, failed)
+    paths = _paths(failed, source, given, urls)
     with progress(common.words, "Uploading") as bar:
         file_ids = upload(connection.client, list(paths.values()), print_=wanted.run_id, show=bar.update)
     replace: list[Replacement] = [
         {"custom_id": custom_id, "file_id": file_ids[path]} for custom_id, path in paths.items()
     ]
+    replace += [{"custom_id": custom_id, "url": url} for custom_id, url in urls.items()]
     options: dict[str, Any] = {"types": list(wanted.types) or None, "custom_ids": list(wanted.custom_ids) or None}
     try:
         batch = connection.client.batch_predictions.retry_failed(
@@ -86,26 +88,32 @@ def _failed(connection: Connection, wanted: WantedRetry) -> Sequence[str]:
     ]
 
 
-def _replacements(given: Sequence[str], failed: Sequence[str]) -> Mapping[str, Path]:
-    """``CUSTOM_ID=PATH``; either side may hold an equals sign, so the side that names a failed item decides."""
+def _replacements(given: Sequence[str], failed: Sequence[str]) -> tuple[Mapping[str, Path], Mapping[str, str]]:
+    """``CUSTOM_ID=PATH`` and ``CUSTOM_ID=URL``; either side may hold an equals sign, so the side that names a failed item decides."""
     known = set(failed)
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
+    urls: dict[str, str] = {}
     for entry in given:
         splits = [(entry[:at], entry[at + 1 :]) for at, character in enumerate(entry) if character == "="]
         if not splits:
-            raise BadUsage(f"--replace {entry}: expected CUSTOM_ID=PATH")
-        custom_id, path = next((split for split in splits if split[0] in known), splits[0])
+            raise BadUsage(f"--replace {entry}: expected CUSTOM_ID=PATH or CUSTOM_ID=URL")
+        custom_id, with_what = next((split for split in splits if split[0] in known), splits[0])
         if custom_id not in known:
             raise BadUsage(f"--replace {entry}: no item {custom_id!r} is among what would be retried")
-        if not Path(path).is_file():
-            raise BadUsage(f"--replace {entry}: No such file: {path}")
-        found[custom_id] = Path(path)
-    return found
+        if with_what.startswith(("https://", "http://")):
+            urls[custom_id] = with_what
+        elif Path(with_what).is_file():
+            paths[custom_id] = Path(with_what)
+        else:
+            raise BadUsage(f"--replace {entry}: No such file: {with_what}")
+    return paths, urls
 
 
-def _paths(failed: Sequence[str], source: Source, replacements: Mapping[str, Path]) -> Mapping[str, Path]:
-    """The file to send again for each item that was one of this machine's."""
-    here = {custom_id: source.paths[custom_id] for custom_id in failed if custom_id in source.paths}
+def _paths(
+    failed: Sequence[str], source: Source, replacements: Mapping[str, Path], elsewhere: Mapping[str, str]
+) -> Mapping[str, Path]:
+    """The file to send again for each item that was one of this machine's, and is not to come from elsewhere."""
+    here = {name: source.paths[name] for name in failed if name in source.paths and name not in elsewhere}
     return {**here, **replacements}
 
 

@@ -82,6 +82,8 @@ def as_items(inputs: Sequence[Input], file_ids: Mapping[Path, str]) -> Iterator[
             item["file_id"] = file_ids[given.path]
         elif given.file_id is not None:
             item["file_id"] = given.file_id
+        elif given.url is not None:
+            item["url"] = given.url
         else:
             item["input"] = given.value
         if given.page is not None:

@@ -65,7 +65,7 @@ class BatchPredictions(RunMethods[BatchPrediction]):
     ) -> BatchPrediction:
         """Start a batch; return it as accepted.
 
-        items: any iterable of mappings ``{"custom_id": …, "file_id" or "input": …, "page"?, "prompt"?}`` of plain JSON
+        items: any iterable of mappings ``{"custom_id": …, "file_id", "url" or "input": …, "page"?, "prompt"?}`` of plain JSON
         values, gone through once and sent as it goes, whatever their number. What was sent is kept in a temporary file
         until the answer is here, so that a retry sends the same bytes; a list or tuple is gone through again instead and
         must not change meanwhile. ``timeout`` bounds each silence, ``deadline`` the whole.
@@ -173,8 +173,8 @@ class AsyncBatchPredictions(AsyncRunMethods[BatchPrediction]):
     ) -> BatchPrediction:
         """Start a batch; return it as accepted.
 
-        items: any iterable, asynchronous ones included, of mappings ``{"custom_id": …, "file_id" or "input": …, "page"?,
-        "prompt"?}`` of plain JSON values, gone through once and sent as it goes, whatever their number. What was sent is
+        items: any iterable, asynchronous ones included, of mappings ``{"custom_id": …, "file_id", "url" or "input": …,
+        "page"?, "prompt"?}`` of plain JSON values, gone through once and sent as it goes, whatever their number. What was sent is
         kept in a temporary file until the answer is here, so that a retry sends the same bytes; a list or tuple is gone
         through again instead and must not change meanwhile. ``timeout`` bounds each silence, ``deadline`` the whole.
 

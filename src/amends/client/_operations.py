@@ -138,6 +138,7 @@ class Replacement(TypedDict, total=False):
 
     custom_id: str
     file_id: str
+    url: str
     input: Any
     page: int | None
     prompt: str

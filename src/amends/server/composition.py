@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,10 @@ def processors() -> Mapping[str, Processor]:
 
 def processor_settings(settings: Settings) -> Mapping[str, Any]:
     """What processors are told of the installation, in values of JSON. Keys are not among it, only the names of their variables."""
-    return {"providers": {name: provider.to_table() for name, provider in settings.server.providers.items()}}
+    return {
+        "providers": {name: provider.to_table() for name, provider in settings.server.providers.items()},
+        "fetch": asdict(settings.fetch),
+    }
 
 
 def make_engine(settings: Settings, ledger: Ledger, data: Path) -> Engine:

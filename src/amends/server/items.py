@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from pydantic import ValidationError
 
+from amends.fetching import MAX_URL_CHARS, BadUrl, read_url
 from amends.ledger import NewItem
 from amends.problems import MAX_ERRORS, FieldError
 from amends.server.limits import is_deeper
@@ -32,7 +33,7 @@ class ItemLine(msgspec.Struct, forbid_unknown_fields=True, gc=False, frozen=True
     custom_id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CUSTOM_ID)]
     file_id: Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)] | None = None
     input: msgspec.Raw = _ABSENT
-    url: None = None
+    url: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_URL_CHARS)] | None = None
     page: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] | None = None
     prompt: str | None = None
 
@@ -121,10 +122,23 @@ def _is_sound(item: ItemLine, nesting: int, *, several_lines: bool = False) -> b
     if not item.custom_id.isprintable():
         return False
     if raw in _NO_INPUT:
-        return item.file_id is not None
-    if item.file_id is not None or item.page is not None or (b"\n" in raw and not several_lines):
+        return item.file_id is not None if item.url is None else item.file_id is None and _is_fetchable(item.url)
+    if (
+        item.file_id is not None
+        or item.url is not None
+        or item.page is not None
+        or (b"\n" in raw and not several_lines)
+    ):
         return False
     return raw.count(b"[") + raw.count(b"{") < nesting or not is_deeper(raw, nesting - 1)
+
+
+def _is_fetchable(url: str) -> bool:
+    try:
+        read_url(url)
+    except BadUrl:
+        return False
+    return True
 
 
 def _read_each(
@@ -180,7 +194,9 @@ def rows_of(items: Sequence[ItemLine], files: Mapping[str, FileRef]) -> list[New
     rows = []
     for item in items:
         raw = bytes(item.input)
-        if item.file_id is not None:
+        if item.url is not None:
+            payload = url_payload(item.url, item.page, item.prompt)
+        elif item.file_id is not None:
             payload = file_payload(item.file_id, files.get(item.file_id), item.page, item.prompt)
         elif b"\n" in raw or b"\t" in raw or b"\r" in raw:  # pretty-printed; payloads stand in lines with tabs
             payload = input_payload(bytes(msgspec.json.format(raw, indent=-1)), item.prompt)
@@ -206,6 +222,11 @@ def file_payload(file_id: str, file: FileRef | None, page: int | None, prompt: s
             "bytes": file.bytes,
         }
     return _encode({"file": reference, "page": page} | ({} if prompt is None else {"prompt": prompt}))
+
+
+def url_payload(url: str, page: int | None, prompt: str | None) -> bytes:
+    """The payload of an item whose file a worker fetches."""
+    return _encode({"url": url, "page": page} | ({} if prompt is None else {"prompt": prompt}))
 
 
 def input_payload(raw: bytes, prompt: str | None) -> bytes:

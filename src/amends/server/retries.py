@@ -39,6 +39,7 @@ class _Sent(msgspec.Struct):
 
     input: msgspec.Raw = msgspec.Raw(b"")
     file: dict[str, Any] | None = None
+    url: str | None = None
     page: int | None = None
     prompt: str | None = None
 
@@ -180,23 +181,23 @@ class Retrial:
         given = self._replacements.get(custom_id)
         file_id = None if sent.file is None else str(sent.file["id"])
         if given is None:
-            return ItemLine(custom_id, file_id, sent.input, None, sent.page, sent.prompt)
+            return ItemLine(custom_id, file_id, sent.input, sent.url, sent.page, sent.prompt)
         changed = given.model_fields_set
         page = given.page if "page" in changed else sent.page
         prompt = given.prompt if "prompt" in changed else sent.prompt
         if given.input is not None:
             return ItemLine(custom_id, None, msgspec.Raw(msgspec.json.encode(given.input)), None, None, prompt)
-        if given.file_id is not None:
-            return ItemLine(custom_id, given.file_id, msgspec.Raw(b""), None, page, prompt)
-        if page is not None and file_id is None:
+        if given.file_id is not None or given.url is not None:
+            return ItemLine(custom_id, given.file_id, msgspec.Raw(b""), given.url, page, prompt)
+        if page is not None and file_id is None and sent.url is None:
             self._refuse_page(given)
-        return ItemLine(custom_id, file_id, sent.input, None, page, prompt)
+        return ItemLine(custom_id, file_id, sent.input, sent.url, page, prompt)
 
     def _refuse_page(self, given: ReplacementBody) -> None:
         index = (self._body.replace or []).index(given)
         fault = FieldError.at(
             ("body", "replace", index, "page"),
-            "page belongs to a file_id",
+            "page belongs to a file_id or url",
             code="page_without_file",
             custom_id=given.custom_id,
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
+from amends.fetching import Allowed
 from amends.models.providers import Provider, read_providers
 
 LogFormat = Literal["text", "json"]
@@ -109,6 +110,20 @@ class EngineGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchSettings:
+    """Files that workers fetch from URLs."""
+
+    allow: tuple[str, ...] = _setting((), "Networks and hosts that may be fetched from though they are not public.")
+    total_seconds: float = _setting(60.0, "Longest time for one fetch, redirects included.")
+    connect_seconds: float = _setting(10.0, "Longest time to resolve a name, and to connect.")
+    idle_seconds: float = _setting(20.0, "Longest silence while an answer comes.")
+    bytes: int = _setting(100_000_000, "Largest file that is fetched.")
+
+    def __post_init__(self) -> None:
+        Allowed.of(self.allow)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSettings:
     """Names of models."""
 
@@ -152,6 +167,7 @@ class Settings:
     engine: EngineGroup = field(default_factory=EngineGroup)
     models: ModelSettings = field(default_factory=ModelSettings)
     credits: CreditSettings = field(default_factory=CreditSettings)
+    fetch: FetchSettings = field(default_factory=FetchSettings)
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def described(self) -> Iterator[Described]:
@@ -259,13 +275,10 @@ def _apply(settings: Settings, given: Mapping[str, tuple[Any, str]]) -> Settings
         kind = get_type_hints(_group_class(group))[key]
         try:
             fitted = _at_least(_field(group, key).metadata.get("least", 0), _fit(value, kind))
+            changed = replace(getattr(settings, group), **{key: fitted})
         except ValueError as error:
             raise SettingsError(f"{source}: {name}: {error}") from error
-        settings = replace(
-            settings,
-            **{group: replace(getattr(settings, group), **{key: fitted})},
-            sources={**settings.sources, name: source},
-        )
+        settings = replace(settings, **{group: changed}, sources={**settings.sources, name: source})
     return settings
 
 
@@ -288,12 +301,22 @@ def _fit(value: Any, kind: Any) -> Any:
         )
     if options == (str, Provider):
         return read_providers(value)
+    if get_origin(kind) is tuple:
+        return _fit_list(value)
     if get_origin(kind) is not None:
         inner = options[1]
         if not isinstance(value, Mapping) or not all(isinstance(part, str | inner) for part in value.values()):
             raise ValueError(f"must be a table of {'strings' if inner is str else 'numbers'}")
         return {name: _fit_plain(part, inner) for name, part in value.items()}
     return _fit_plain(value, kind)
+
+
+def _fit_list(value: Any) -> tuple[str, ...]:
+    """A list of strings; one string is split at its commas."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise ValueError("must be a list of strings")
+    return tuple(stripped for part in parts if (stripped := part.strip()))
 
 
 _WORDS = {

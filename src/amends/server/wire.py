@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, fi
 from pydantic_core import PydanticCustomError
 
 from amends.database import rfc3339
+from amends.fetching import MAX_URL_CHARS, BadUrl, read_url
 from amends.ledger import Counts, Run, RunState
 from amends.problems import FieldError, Problem
 from amends.server.prices import MOST_CREDITS
@@ -78,28 +79,39 @@ class _Source(_Strict):
 
     file_id: FileId | None = None
     input: JsonValue = Field(default=None, description="Text or JSON, instead of a file. null counts as not given.")
-    url: str | None = Field(default=None, description="Not yet supported: refused.")
+    url: Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARS)] | None = Field(
+        default=None, description="Fetched by a worker, instead of a file."
+    )
     page: Page | None = None
     prompt: str | None = Field(default=None, description="Takes the place of the batch's prompt.")
 
     @field_validator("url")
     @classmethod
-    def _no_url(cls, url: str | None) -> None:
+    def _fetchable(cls, url: str | None) -> str | None:
         if url is not None:
-            raise _fault("url_not_supported", "url is not yet supported here: upload the file instead")
+            try:
+                read_url(url)
+            except BadUrl as error:
+                raise PydanticCustomError("value_error", "{why}", {"code": "invalid_url", "why": str(error)}) from error
+        return url
+
+    @property
+    def sources(self) -> int:
+        """How many of ``file_id``, ``input`` and ``url`` are given."""
+        return sum(given is not None for given in (self.file_id, self.input, self.url))
 
 
 class ItemBody(_Source):
-    """One item of a batch: exactly one of ``file_id`` and ``input``."""
+    """One item of a batch: exactly one of ``file_id``, ``input`` and ``url``."""
 
     custom_id: CustomId
 
     @model_validator(mode="after")
     def _one_source(self) -> ItemBody:
-        if (self.file_id is None) == (self.input is None):
+        if self.sources != 1:
             raise _fault("one_source", "An item must have exactly one of file_id, input and url")
-        if self.page is not None and self.file_id is None:
-            raise _fault("page_without_file", "page belongs to a file_id")
+        if self.page is not None and self.input is not None:
+            raise _fault("page_without_file", "page belongs to a file_id or url")
         return self
 
 
@@ -154,12 +166,12 @@ class ReplacementBody(_Source):
 
     @model_validator(mode="after")
     def _something(self) -> ReplacementBody:
-        if self.file_id is not None and self.input is not None:
+        if self.sources > 1:
             raise _fault("one_source", "A replacement has at most one of file_id, input and url")
         if self.page is not None and self.input is not None:
-            raise _fault("page_without_file", "page belongs to a file_id")
+            raise _fault("page_without_file", "page belongs to a file_id or url")
         if not self.model_fields_set - {"custom_id"}:
-            raise _fault("nothing_replaced", "A replacement must have file_id, input, page or prompt")
+            raise _fault("nothing_replaced", "A replacement must have file_id, input, url, page or prompt")
         return self
 
 

@@ -173,7 +173,7 @@ def test_parquet_manifest_keeps_types(tmp_path: Path) -> None:
         ([{"file": "a.pdf", "page": "two"}], "row 1: page must be a whole number from 1"),
         ([{"file": "a.pdf", "page": "0"}], "row 1: page must be a whole number from 1"),
         ([{"colour": "red"}], "a manifest has a column file"),
-        ([{"file": "", "colour": "red"}], "row 1 has neither a file nor an input"),
+        ([{"file": "", "colour": "red"}], "row 1 has neither a file nor a URL nor an input"),
     ],
 )
 def test_bad_manifest_is_named_with_its_row(tmp_path: Path, rows: list[dict[str, str]], said: str) -> None:

@@ -43,6 +43,16 @@ def test_aliases_are_a_table(tmp_path: Path) -> None:
     assert load_settings(cwd=tmp_path).models.aliases == {"gpt-x": "local/echo"}
 
 
+def test_what_may_be_fetched_from_is_a_list_of_networks_and_hosts(tmp_path: Path) -> None:
+    (tmp_path / "amends.toml").write_text('[fetch]\nallow = ["10.0.0.0/8", "files.internal"]\n')
+    assert load_settings(cwd=tmp_path).fetch.allow == ("10.0.0.0/8", "files.internal")
+    environ = {"AMENDS_FETCH_ALLOW": "::1, files.internal,"}
+    assert load_settings(cwd=tmp_path, environ=environ).fetch.allow == ("::1", "files.internal")
+    for wrong in ("http://files.internal", "10.0.0.0/40"):
+        with pytest.raises(SettingsError, match=r"AMENDS_FETCH_ALLOW: fetch\.allow: .* is neither a network"):
+            load_settings(cwd=tmp_path, environ={"AMENDS_FETCH_ALLOW": wrong})
+
+
 def test_providers_are_listed_each_with_the_name_of_its_key(tmp_path: Path) -> None:
     (tmp_path / "amends.toml").write_text(
         '[providers.acme]\nbase_url = "https://acme.example/v1"\nkey_variable = "ACME_KEY"\n[providers.other]\n'
@@ -64,6 +74,8 @@ def test_providers_are_listed_each_with_the_name_of_its_key(tmp_path: Path) -> N
         ("port = true", "whole number"),
         ("port = -1", "negative"),
         ("prot = 1", "no setting 'prot'"),
+        ('[fetch]\nallow = "a/b"', "fetch.allow"),
+        ("[fetch]\nallow = [1]", "list of strings"),
         ("[limits]\nnesting = []", "limits.nesting"),
         ("[limits]\nnestig = 1", "no setting 'limits.nestig'"),
         ("log_format = 'xml'", "one of text, json"),

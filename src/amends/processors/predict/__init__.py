@@ -50,6 +50,8 @@ class PredictProcessor:
         model = self._asked(job).model
         if model is None:
             return problem("batch_item_processing_failed", f"There is no model {job.params.get('model')!r}")
+        if "url" in payload:
+            return None  # what is there, only fetching it tells
         if "file" in payload:
             return _file_problem(model, payload["file"], payload.get("page"))
         if not model.takes_input:
@@ -60,12 +62,14 @@ class PredictProcessor:
         """Return the batch size that the model is fastest with, and the run's own limit on an item's time if it has one."""
         provider, model = self._asked(job)
         timeout = job.params.get("timeout_seconds")
+        # What is fetched is fetched before any of that begins.
+        fetching = float(job.settings.get("fetch", {}).get("total_seconds", 0.0))
         if provider is not None:
             assert model is not None, "a provider's model is described"
-            return _needs_of(provider, model, timeout)
+            return _needs_of(provider, model, timeout, fetching)
         return Needs(
             batch_size=model.batch_size if model else 1,
-            item_timeout_seconds=_TIMEOUT_SECONDS if timeout is None else float(timeout),
+            item_timeout_seconds=_TIMEOUT_SECONDS + fetching if timeout is None else float(timeout),
         )
 
     def open(self, surroundings: Surroundings) -> Session:
@@ -88,7 +92,7 @@ def _ask_for(job: Job) -> _Asked:
     return _Asked(None, MODELS.get(name)) if found is None else _Asked(found[0], describe_model(*found))
 
 
-def _needs_of(provider: Provider, model: Model, timeout: Any) -> Needs:
+def _needs_of(provider: Provider, model: Model, timeout: Any, fetching: float) -> Needs:
     """The call is bounded by its session; the engine's own limit is for a child that hangs."""
     seconds = provider.timeout_seconds if timeout is None else min(float(timeout), provider.timeout_seconds)
     operation = operation_of(provider, model.name.partition("/")[2])
@@ -102,7 +106,7 @@ def _needs_of(provider: Provider, model: Model, timeout: Any) -> Needs:
         )
         for number in range(len(provider.endpoints))
     )
-    return Needs(item_timeout_seconds=seconds + _READING_SECONDS, upstreams=upstreams)
+    return Needs(item_timeout_seconds=seconds + _READING_SECONDS + fetching, upstreams=upstreams)
 
 
 def _file_problem(model: Model, file: Mapping[str, Any], page: int | None) -> Problem | None:

@@ -29,6 +29,7 @@ __all__ = [
     "Payload",
     "Runner",
     "decode_payload",
+    "is_url",
     "open_file",
 ]
 
@@ -66,6 +67,11 @@ class Payload(msgspec.Struct):
 
 decode_payload = msgspec.json.Decoder(Payload).decode
 _encode = msgspec.json.encode
+
+
+def is_url(payload: bytes) -> bool:
+    """Whether the item's file is somebody else's to serve: such a payload begins with the URL."""
+    return payload.startswith(b'{"url":')
 
 
 class Opened(NamedTuple):

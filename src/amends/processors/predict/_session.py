@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from amends.blobs import LocalBlobs
 from amends.engine.processor import Failed, Job, Result, Succeeded, Surroundings, WorkItem
-from amends.models.providers import find_provider, read_providers
+from amends.models import MODELS, Kind
+from amends.models.providers import describe_model, find_provider, read_providers
 
 from ._checking import OutputCheck
 from ._problems import problem_of
-from ._runners import Answer, Echo, Extract, Labels, Ocr, Runner
+from ._runners import Answer, Echo, Extract, Labels, Ocr, Runner, is_url
 
 if TYPE_CHECKING:
     from amends.models._labels import ImageLabels
     from amends.models._ocr import TextRecogniser
 
     from ._calls import ProviderCalls
+    from ._urls import UrlItems
 
 __all__ = ["PredictSession"]
 
@@ -55,14 +57,36 @@ class PredictSession:
         self._runner: tuple[Job, Runner] | None = None
         self._providers = read_providers(surroundings.settings.get("providers", {}))
         self._environ = environ
+        self._fetching = surroundings.settings.get("fetch", {})
 
     def process(self, job: Job, items: Sequence[WorkItem]) -> Iterator[Result]:
         """Yield one result for each item, in order or, of a provider's, as they come. Raises nothing for what an item or a model does."""
+        if not any(is_url(item.payload) for item in items):
+            yield from self._processed(job, items)
+            return
+        for group in self._urls.ready(items, self._takes(job)):
+            yield from (done for done in group if isinstance(done, Failed))
+            yield from self._processed(job, [item for item in group if isinstance(item, WorkItem)])
+
+    def _processed(self, job: Job, items: Sequence[WorkItem]) -> Iterator[Result]:
         if find_provider(str(job.params.get("model")), self._providers):
             yield from self._calls.process(job, items)
             return
         for item in items:
             yield self._process(job, item)
+
+    def _takes(self, job: Job) -> Collection[Kind]:
+        """The kinds of file that the job's model takes."""
+        name = str(job.params.get("model"))
+        provided = find_provider(name, self._providers)
+        model = describe_model(*provided) if provided else MODELS.get(name)
+        return frozenset() if model is None else model.takes
+
+    @cached_property
+    def _urls(self) -> UrlItems:
+        from ._urls import UrlItems
+
+        return UrlItems(self._blobs, self._fetching)
 
     def stop(self, keys: Collection[str]) -> None:
         """Stop what a provider is asked for these items; nothing more is heard of them."""
