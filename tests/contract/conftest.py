@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from random import Random
@@ -14,6 +15,7 @@ import pytest
 
 from amends.ledger import Ledger, MemoryLedger
 from tests.ledgers import HandClock
+from tests.postgres import nobody_is_left, postgres_url
 
 
 class Watched:
@@ -55,7 +57,7 @@ def clock() -> HandClock:
     return HandClock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def adapter(request: pytest.FixtureRequest, clock: HandClock, tmp_path: Path) -> Iterator[Ledger]:
     """One ledger of each kind. At the end it has left no thread and no connection behind."""
     before = set(threading.enumerate())
@@ -63,6 +65,9 @@ def adapter(request: pytest.FixtureRequest, clock: HandClock, tmp_path: Path) ->
         ledger: Ledger = MemoryLedger(clock=clock.wall, monotonic=clock.monotonic, draw=Random(7))
         yield ledger
         ledger.close()
+    elif request.param == "postgres":
+        with postgres_ledger(clock) as ledger:
+            yield ledger
     else:
         from amends.database import Database
         from amends.ledger import SqliteLedger
@@ -74,6 +79,21 @@ def adapter(request: pytest.FixtureRequest, clock: HandClock, tmp_path: Path) ->
         database.close()
     assert set(threading.enumerate()) <= before
     assert not [c for c in apsw.connections() if Path(c.filename).is_relative_to(tmp_path)]
+
+
+@contextmanager
+def postgres_ledger(clock: HandClock) -> Iterator[Ledger]:
+    """At the end it has left no connection either."""
+    from amends.database import Database
+    from amends.ledger import PostgresLedger
+
+    with postgres_url() as url:
+        database = Database.open(url)
+        ledger = PostgresLedger(database, clock=clock.wall, monotonic=clock.monotonic, draw=Random(7))
+        yield ledger
+        ledger.close()
+        database.close()
+        assert nobody_is_left(url)
 
 
 @pytest.fixture

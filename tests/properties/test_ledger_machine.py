@@ -1,4 +1,4 @@
-"""A state machine drives the SQLite ledger and the in-memory model side by side and compares all there is to see.
+"""A state machine drives a SQL ledger and the in-memory model side by side and compares all there is to see.
 
 Each run has a kind of its own, so that a claim is determined: which run is drawn is chance, and the contract's matter.
 ``AMENDS_SOAK=1`` (``make soak``) runs many more and longer examples.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -35,6 +36,7 @@ from amends.ledger import (
     NewItem,
     NewRun,
     Renewal,
+    PostgresLedger,
     Run,
     RunNotFound,
     Sample,
@@ -42,6 +44,7 @@ from amends.ledger import (
 )
 from amends.problems import problem
 from tests.ledgers import HandClock, attempt, failure, leased, manifest_of, new_run, success
+from tests.postgres import postgres_url
 
 MAX_RUNS = 4
 PAGES: tuple[dict[str, Any], ...] = ({}, {"partial": True}, {"limit": 2}, {"after": 1}, {"partial": True, "after": 0})
@@ -98,6 +101,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = HandClock()
+        self.stack = ExitStack()
         self.folder = tempfile.TemporaryDirectory(prefix="amends-ledger-")
         self.model: Ledger = MemoryLedger(clock=self.clock.wall, monotonic=self.clock.monotonic, draw=Random(1))
         self.database, self.real = self.open()
@@ -108,6 +112,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.seen: dict[tuple[str, str], bytes] = {}
 
     def open(self) -> tuple[Database, Ledger]:
+        """What there is of the ledger under test: made by the first call, found again by the others."""
         database = Database.open(Path(self.folder.name) / "amends.db")
         clock = self.clock
         return database, SqliteLedger(
@@ -117,6 +122,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.database.close()
         self.folder.cleanup()
+        self.stack.close()
 
     # How both are asked
 
@@ -514,11 +520,21 @@ def commit_of(lease: Lease, report: Report) -> Commit:
     )
 
 
+class PostgresMachine(LedgerMachine):
+    def open(self) -> tuple[Database, Ledger]:
+        if not hasattr(self, "url"):
+            self.url = self.stack.enter_context(postgres_url())
+        database, clock = Database.open(self.url), self.clock
+        return database, PostgresLedger(database, clock=clock.wall, monotonic=clock.monotonic, draw=Random(1))
+
+
 is_soaking = bool(os.environ.get("AMENDS_SOAK"))
-TestLedgers = LedgerMachine.TestCase
-TestLedgers.settings = settings(
+TestSqlite = LedgerMachine.TestCase
+TestPostgres = PostgresMachine.TestCase
+TestSqlite.settings = settings(
     max_examples=1_000 if is_soaking else 50,
     stateful_step_count=80 if is_soaking else 40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+TestPostgres.settings = settings(TestSqlite.settings, max_examples=200 if is_soaking else 10)

@@ -10,9 +10,10 @@ from random import Random
 import pytest
 
 from amends.database import Database
-from amends.ledger import Commit, Lease, Ledger, MemoryLedger, SqliteLedger
+from amends.ledger import Commit, Lease, Ledger, MemoryLedger, PostgresLedger, SqliteLedger
 from amends.ledger._memory_run import RunRecord
 from amends.testing import PromiseBroken, simulate
+from tests.postgres import postgres_url
 
 SEEDS = range(50)
 
@@ -32,6 +33,19 @@ def test_the_promises_hold_on_sqlite_too(seed: int, tmp_path: Path) -> None:
         )
     finally:
         database.close()
+
+
+@pytest.mark.parametrize("seed", range(200, 203))
+def test_the_promises_hold_on_postgres_too(seed: int) -> None:
+    with postgres_url() as url:
+        database = Database.open(url)
+        try:
+            simulate(
+                seed,
+                ledger=lambda clock, now, random: PostgresLedger(database, clock=clock, monotonic=now, draw=random),
+            )
+        finally:
+            database.close()
 
 
 def test_the_same_seed_replays_the_same_simulation() -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 import apsw
 
-from amends.database import Database, Transaction, new_id
+from amends.database import Database, new_id
+from amends.database._database import SqliteTransaction
 from amends.ledger import ResultLines
 from amends.ledger.sqlite._creating import CREATING
 from amends.ledger.sqlite._keys import first_key, key_of
@@ -34,7 +35,7 @@ class Statements:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
-        self._tx = Transaction(connection)
+        self._tx = SqliteTransaction(connection)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -1,8 +1,18 @@
-"""One SQLite file, one writer thread: what the ledger and the store stand on."""
+"""SQLite's file with its one writer thread, or a PostgreSQL database: what the ledger and the store stand on."""
 
-from amends.database._database import Database, Transaction
 from amends.database._migrations import NewerDatabase
 from amends.database._names import new_id, rfc3339
+from amends.database._protocol import Database, DatabaseUnusable, Duplicate, Transaction
 from amends.database._queries import Queries, load_queries
 
-__all__ = ["Database", "NewerDatabase", "Queries", "Transaction", "load_queries", "new_id", "rfc3339"]
+__all__ = [
+    "Database",
+    "DatabaseUnusable",
+    "Duplicate",
+    "NewerDatabase",
+    "Queries",
+    "Transaction",
+    "load_queries",
+    "new_id",
+    "rfc3339",
+]

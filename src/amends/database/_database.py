@@ -14,7 +14,7 @@ import errno
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -24,10 +24,11 @@ from typing import Any, LiteralString, TypeVar
 import apsw
 
 from amends.database._migrations import migrate
+from amends.database._protocol import Database, Duplicate, Parameters, Transaction
 from amends.problems import ProblemError, problem
 
 T = TypeVar("T")
-Parameters = Sequence[Any] | Mapping[str, Any]
+E = TypeVar("E", bound=Exception)
 Request = tuple[Callable[["Transaction"], Any], "Future[Any]"]
 
 _GROUP_SECONDS = 0.02
@@ -40,8 +41,8 @@ _ROWS_PER_STATEMENT = 256
 _NO_MORE_ROOM = frozenset({errno.EDQUOT, errno.EFBIG})
 
 
-class Transaction:
-    """One connection inside a transaction. Valid only within the call it was handed to."""
+class SqliteTransaction(Transaction):
+    """SQLite's connection inside a transaction."""
 
     __slots__ = ("_connection",)
 
@@ -52,24 +53,22 @@ class Transaction:
         return self._connection.execute(sql, parameters)
 
     def one(self, sql: LiteralString, parameters: Parameters = ()) -> tuple[Any, ...] | None:
-        """The first row, None without one."""
         return self._connection.execute(sql, parameters).fetchone()
 
     def value(self, sql: LiteralString, parameters: Parameters = ()) -> Any:
-        """The first column of the first row, None without one."""
         row = self._connection.execute(sql, parameters).fetchone()
         return None if row is None else row[0]
 
     def many(self, sql: LiteralString, rows: Iterator[Parameters] | Sequence[Parameters]) -> None:
-        """Run the statement once a row: for a few rows (see ``insert_rows`` for thousands)."""
         self._connection.executemany(sql, rows)
 
     def insert_rows(self, sql: LiteralString, first: Sequence[Any], width: int, flat: list[Any]) -> None:
-        """Insert thousands of rows in few steps.
+        try:
+            self._insert_rows(sql, first, width, flat)
+        except apsw.ConstraintError as error:
+            raise Duplicate from error
 
-        sql: an ``insert … select`` that ends in ``from``, whose columns name ``column1`` … ``columnN`` of the rows and whose
-        own parameters are ``first``, numbered ``?1`` on. flat: the rows, one after the other, ``width`` values each.
-        """
+    def _insert_rows(self, sql: str, first: Sequence[Any], width: int, flat: list[Any]) -> None:
         whole, start = width * _ROWS_PER_STATEMENT, 0
         statement = _with_values(sql, width, _ROWS_PER_STATEMENT)
         while len(flat) - start >= whole:
@@ -82,9 +81,11 @@ class Transaction:
             self._connection.execute(_with_values(sql, width, slice_rows), [*first, *flat[start:end]])
             start, rows = end, rows - slice_rows
 
+    def lock(self, sql: LiteralString, parameters: Parameters = ()) -> None:
+        pass  # the writer is alone
+
     @property
     def changes(self) -> int:
-        """Rows changed by the last statement."""
         return self._connection.changes()
 
 
@@ -94,13 +95,8 @@ def _with_values(sql: str, width: int, rows: int) -> str:
     return f"{sql} (values {','.join([row] * rows)})"
 
 
-class Database:
-    """The file, its writer thread and a pool of read connections.
-
-    ``write`` returns when the work is durable (``synchronous=FULL``). A work function may run again in full if the
-    database was busy; it must not keep the transaction. When the disk is full, ``ProblemError`` insufficient_storage
-    is raised and nothing was written.
-    """
+class SqliteDatabase(Database):
+    """The file, its writer thread and a pool of read connections. What was written is durable (``synchronous=FULL``)."""
 
     def __init__(self, path: Path, connection: apsw.Connection) -> None:
         self.path = path
@@ -115,23 +111,21 @@ class Database:
         self._thread = threading.Thread(target=self._run, name="amends-writer", daemon=True)
         self._thread.start()
 
-    @classmethod
-    def open(cls, path: Path) -> Database:
-        """Open or create the file and bring it to the newest schema. Raises NewerDatabase."""
+    @staticmethod
+    def open(place: Path | str) -> SqliteDatabase:
+        path = Path(place)
         connection = _connect(path)
         try:
             migrate(connection, path)
         except BaseException:
             connection.close()
             raise
-        return cls(path, connection)
+        return SqliteDatabase(path, connection)
 
     def write(self, work: Callable[[Transaction], T]) -> T:
-        """Run work in a transaction; return what it returns once that is durable."""
         return self.submit(work).result()
 
     def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
-        """Queue work for the writer; the future is done when it is durable."""
         future: Future[T] = Future()
         with self._lock:
             if self._closed:
@@ -141,19 +135,17 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """A snapshot of the last commit, to read from."""
         connection = self._take_reader()
         try:
             connection.execute("begin")
             try:
-                yield Transaction(connection)
+                yield SqliteTransaction(connection)
             finally:
                 connection.execute("rollback")
         finally:
             self._give_reader_back(connection)
 
     def close(self) -> None:
-        """Finish what is queued, then close. Idempotent."""
         with self._lock:
             if self._closed:
                 return
@@ -238,7 +230,7 @@ class Database:
             return
         self._connection.execute("savepoint request")
         try:
-            result = work(Transaction(self._connection))
+            result = work(SqliteTransaction(self._connection))
         except BaseException as error:
             if not self._connection.in_transaction:
                 # SQLite rolled the whole transaction back (disk full, I/O error): nobody's work is kept.
@@ -258,6 +250,8 @@ class Database:
             return _chained(ProblemError(problem("insufficient_storage", detail)), error)
         if isinstance(error, apsw.IOError):
             return _chained(ProblemError(problem("service_unavailable")), error)
+        if isinstance(error, apsw.ConstraintError):
+            return _chained(Duplicate(str(error)), error)
         return error
 
     def _is_quota_used_up(self, error: BaseException) -> bool:
@@ -308,6 +302,6 @@ def _connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
     return connection
 
 
-def _chained(error: ProblemError, cause: BaseException) -> ProblemError:
+def _chained(error: E, cause: BaseException) -> E:
     error.__cause__ = cause
     return error

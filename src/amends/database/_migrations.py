@@ -1,6 +1,6 @@
-"""Numbered migrations: one list for the ledger and the store.
+"""Numbered migrations: one list for the ledger and the store, with a twin of each for PostgreSQL.
 
-``PRAGMA user_version`` holds the number of the last one applied.
+SQLite's ``PRAGMA user_version`` holds the number of the last one applied, PostgreSQL's table ``schema_version`` a row for each.
 """
 
 from __future__ import annotations
@@ -9,25 +9,28 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import apsw
 
 
 class NewerDatabase(Exception):
-    """The file was written by a newer version of Amends. found, known: schema versions."""
+    """The database was written by a newer version of Amends. place: path or address. found, known: schema versions."""
 
-    def __init__(self, path: Path, found: int, known: int) -> None:
+    def __init__(self, place: Path | str, found: int, known: int) -> None:
         super().__init__(
-            f"{path} has schema version {found}, this version of Amends knows {known}: install the newer version"
+            f"{place} has schema version {found}, this version of Amends knows {known}: install the newer version"
         )
-        self.path = path
+        self.place = place
         self.found = found
         self.known = known
 
 
-def migrations() -> Sequence[tuple[int, str]]:
+def migrations(dialect: Literal["sqlite", "postgres"] = "sqlite") -> Sequence[tuple[int, str]]:
     """(number, SQL) of every migration, in order."""
     folder = resources.files("amends.database") / "migrations"
+    if dialect == "postgres":
+        folder = folder / "postgres"
     found = [
         (int(m[1]), f.read_text("utf-8")) for f in folder.iterdir() if (m := re.match(r"(\d{4})_\w+\.sql$", f.name))
     ]

@@ -5,13 +5,35 @@ A file is a sequence of blocks::
     -- name: claim_head
     -- What it does, for the reader.
     select …;
+
+The file of a package is written for SQLite. A statement that PostgreSQL takes as it stands is not written twice; one that it does
+not take has a twin of the same name in the file of the same name in ``postgres/``, which lies in the package, or beside it where
+the package itself is called ``sqlite``. Both write parameters as ``:name`` or ``?``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from importlib import resources
-from typing import LiteralString
+from importlib.resources.abc import Traversable
+from typing import Final, LiteralString
+
+# A literal, a percent sign, a named parameter (but no cast) and whether it is asked for being null, a positional one.
+_TOKEN: Final = re.compile(r"('(?:[^']|'')*')|(%)|(?<![:\w]):([a-z_]\w*)( is null)?|(\?)")
+
+
+class Query(str):
+    """A statement as SQLite takes it. postgres: as psycopg takes it."""
+
+    __slots__ = ("postgres",)
+    postgres: LiteralString
+
+    def __new__(cls, sqlite: str, postgres: str | None = None) -> Query:
+        query = super().__new__(cls, sqlite)
+        query.postgres = for_psycopg(sqlite if postgres is None else postgres)
+        return query
 
 
 class Queries(Mapping[str, LiteralString]):
@@ -40,15 +62,49 @@ class Queries(Mapping[str, LiteralString]):
 
 
 def load_queries(package: str, filename: str) -> Queries:
-    """Read the statements of a ``.sql`` file inside a package. ValueError: a name stands twice."""
-    text = resources.files(package).joinpath(filename).read_text("utf-8")
-    statements: dict[str, LiteralString] = {}
-    for block in text.split("-- name: ")[1:]:
+    """Read the statements of a package's ``.sql`` file and their twins. ValueError: a name stands twice in a file.
+
+    A name that stands only among the twins is for PostgreSQL alone; on SQLite its text is empty.
+    """
+    own = _statements(resources.files(package).joinpath(filename))
+    twins = _statements(resources.files(package.removesuffix(".sqlite")).joinpath("postgres", filename))
+    names = [*own, *(name for name in twins if name not in own)]
+    return Queries({name: Query(own.get(name, ""), twins.get(name)) for name in names})
+
+
+def postgres_text(sql: str) -> LiteralString:
+    """The statement as psycopg takes it."""
+    return sql.postgres if isinstance(sql, Query) else for_psycopg(sql)
+
+
+@lru_cache(maxsize=256)
+def for_psycopg(sql: str) -> LiteralString:
+    """``:name`` and ``?`` as ``%(name)s`` and ``%s``, percent signs doubled.
+
+    PostgreSQL cannot know the type of a parameter that is first asked for being null: it is text unless the statement casts it.
+    """
+
+    def converted(token: re.Match[str]) -> str:
+        literal, percent, name, is_asked, _ = token.groups()
+        if literal is not None:
+            return str(literal).replace("%", "%%")
+        if name is not None:
+            return f"%({name})s::text is null" if is_asked else f"%({name})s"
+        return "%%" if percent else "%s"
+
+    return _TOKEN.sub(converted, sql)
+
+
+def _statements(file: Traversable) -> dict[str, str]:
+    if not file.is_file():
+        return {}
+    statements: dict[str, str] = {}
+    for block in file.read_text("utf-8").split("-- name: ")[1:]:
         name, _, body = block.partition("\n")
         if name.strip() in statements:
-            raise ValueError(f"{filename}: {name.strip()} stands twice")
+            raise ValueError(f"{file.name}: {name.strip()} stands twice")
         statements[name.strip()] = _without_comments(body)
-    return Queries(statements)
+    return statements
 
 
 def _without_comments(body: str) -> str:

@@ -46,10 +46,15 @@ from amends.ledger._types import (
 
 if TYPE_CHECKING:
     from amends.ledger._memory import MemoryLedger
+    from amends.ledger.postgres import PostgresLedger
     from amends.ledger.sqlite import SqliteLedger
 
 # Worker processes speak of leases and outcomes and never open a ledger: these load when they are asked for.
-_HOME_OF = {"MemoryLedger": "amends.ledger._memory", "SqliteLedger": "amends.ledger.sqlite"}
+_HOME_OF = {
+    "MemoryLedger": "amends.ledger._memory",
+    "PostgresLedger": "amends.ledger.postgres",
+    "SqliteLedger": "amends.ledger.sqlite",
+}
 
 __all__ = [
     "CREDIT",
@@ -82,6 +87,7 @@ __all__ = [
     "NewRun",
     "OnExhausted",
     "Outcome",
+    "PostgresLedger",
     "ReadBlob",
     "Renewal",
     "ResultChunk",

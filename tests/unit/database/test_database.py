@@ -11,6 +11,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from amends import store
 from amends.database import Database, NewerDatabase, Transaction, _database, load_queries, new_id, rfc3339
 from amends.database._migrations import migrations
 from amends.problems import ProblemError
@@ -194,9 +195,16 @@ def test_times_are_rfc3339_in_utc() -> None:
     assert rfc3339(1_700_000_000.1239) == "2023-11-14T22:13:20.123Z"
 
 
-def test_every_named_statement_of_the_ledger_is_valid_sql(database: Database) -> None:
-    for filename in ("runs.sql", "creating.sql", "leasing.sql", "reading.sql"):
-        for name, sql in load_queries("amends.ledger.sqlite", filename).items():
+FILES = [
+    *[("amends.ledger.sqlite", f"{name}.sql") for name in ("runs", "creating", "leasing", "reading", "credits")],
+    *[("amends.store", path.name) for path in sorted(Path(store.__path__[0]).glob("*.sql"))],
+]
+
+
+@pytest.mark.parametrize(("package", "filename"), FILES)
+def test_every_named_statement_is_valid_sql(database: Database, package: str, filename: str) -> None:
+    for name, sql in load_queries(package, filename).items():
+        if sql:  # without text it is PostgreSQL's alone
             statement = f"{sql} (values (?,?,?,?,?,?,?))" if sql.endswith("from") else sql
             bindings = (1,) * _places(statement) if "?" in statement else _Anything()
             with database.read() as tx:

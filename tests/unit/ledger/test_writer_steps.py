@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from amends.database import Database
+from amends.database._database import SqliteDatabase
 from amends.ledger import Commit, Deferral, FailedAttempt, LeasedItem, Ledger, Sample, SqliteLedger
 from amends.ledger.sqlite import _creating
 from tests.ledgers import HandClock, claim, complete, create, failure, leased, new_items, new_run, request, success
@@ -116,14 +117,14 @@ def test_no_slice_of_cleaning_deletes_more_rows_than_it_was_asked_for(writer: Wr
 def test_a_large_sample_is_laid_out_in_slices(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_creating, "SLICE", 100)
     sizes: list[int] = []
-    write = Database.write
+    write = SqliteDatabase.write
 
-    def watched(database: Database, work: Callable[..., object]) -> object:
+    def watched(database: SqliteDatabase, work: Callable[..., object]) -> object:
         result: list[object] = []
         sizes.append(writer.rows(lambda: result.append(write(database, work))))
         return result[0]
 
-    monkeypatch.setattr(Database, "write", watched)
+    monkeypatch.setattr(SqliteDatabase, "write", watched)
     run = new_run(sample=Sample(500, 1))
     writer.ledger.open_run(run)
     writer.ledger.append(run.id, new_items(1_000))

@@ -31,6 +31,8 @@ class Span(NamedTuple):
 
 
 def open_run(tx: Transaction, run: NewRun, most: int | None) -> None:
+    if most is not None:
+        tx.lock(CREATING.lock_workspace, (run.workspace_id,))
     if most is not None and tx.value(CREATING.unfinished_runs, {"workspace_id": run.workspace_id}) >= most:
         raise TooManyRuns
     _credits.check_start(tx, run.workspace_id, run.price, 1, run.max_cost, "pause")
@@ -65,8 +67,10 @@ def open_run(tx: Transaction, run: NewRun, most: int | None) -> None:
     )
 
 
-def receiving(tx: Transaction, run_id: str) -> tuple[int, int]:
-    """(no, items so far) of a receiving run, or RunNotFound."""
+def receiving(tx: Transaction, run_id: str, *, to_move: bool = False) -> tuple[int, int]:
+    """(no, items so far) of a receiving run, or RunNotFound. to_move: nobody else moves it until the transaction ends."""
+    if to_move:
+        tx.lock(RUNS.lock_run, (run_id,))
     row = tx.one(RUNS.run_no, (run_id,))
     if row is None or row[1] != "receiving":
         raise RunNotFound(run_id)
@@ -74,7 +78,7 @@ def receiving(tx: Transaction, run_id: str) -> tuple[int, int]:
 
 
 def append(tx: Transaction, run_id: str, items: Sequence[NewItem]) -> None:
-    run_no, total = receiving(tx, run_id)
+    run_no, total = receiving(tx, run_id, to_move=True)
     flat = [
         value for offset, item in enumerate(items) for value in (offset, item.custom_id, item.payload, item.input_hash)
     ]

@@ -28,7 +28,11 @@ def open_hold(tx: Transaction, run: Run) -> None:
 
 def affordable(tx: Transaction, run_no: int, items: int) -> int:
     """How many of the items the run can claim now, after a block is taken if it needs one. 0: it is paused."""
+    tx.lock(CREDITS.lock_hold, (run_no,))
     funds, workspace_id = _funds(tx, run_no)
+    if funds.block(items):
+        tx.lock(CREDITS.lock_balance, (workspace_id,))
+        funds, workspace_id = _funds(tx, run_no)
     if block := funds.block(items):
         _move(tx, run_no, workspace_id, block)
         funds = funds._replace(held=funds.held + block, balance=funds.balance - block)
@@ -69,6 +73,7 @@ def unchanged(tx: Transaction, run: Run) -> Funding | None:
 
 def release(tx: Transaction, run_no: int) -> None:
     """What the run itself holds is free again. No effect on one without a price."""
+    tx.lock(CREDITS.lock_hold, (run_no,))
     row = tx.one(CREDITS.hold, (run_no,))
     if row is not None and row[0]:
         _move(tx, run_no, row[2], -row[0])
@@ -129,4 +134,4 @@ def _move(tx: Transaction, run_no: int, workspace_id: str, amount: int) -> None:
 
 def _pause(tx: Transaction, run_no: int, want: Want) -> None:
     release(tx, run_no)
-    tx.execute(CREDITS.set_reason, {"run_no": run_no, "reason": want})
+    tx.execute(CREDITS.pause, {"run_no": run_no, "reason": want})

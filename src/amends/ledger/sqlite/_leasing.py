@@ -19,9 +19,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-import apsw
-
-from amends.database import Transaction, load_queries
+from amends.database import Duplicate, Transaction, load_queries
 from amends.ledger._credits import with_costs
 from amends.ledger._types import ClaimRequest, Commit, Lease, Outcome, RunState
 from amends.ledger.sqlite import _credits
@@ -58,6 +56,7 @@ class Held(NamedTuple):
 
 
 def held(tx: Transaction, lease_id: str) -> Held | None:
+    tx.lock(LEASING.lock_lease, (lease_id,))
     row = tx.one(LEASING.lease, (lease_id,))
     return None if row is None else Held(*row)
 
@@ -73,16 +72,15 @@ def claim(tx: Transaction, request: ClaimRequest, now_ms: int, draw: random.Rand
         items = request.most(run_no, are_retries=bool(has_due))
         if price:
             items = _credits.affordable(tx, run_no, items)
-        if items == 0:
-            ready.remove(run)
-            continue
-        claim_of = _claim_deferred if has_due else _claim_span
-        lease = claim_of(
-            tx, run_no, request if items == request.max_items else replace(request, max_items=items), now_ms
-        )
-        if price:
-            _credits.lease(tx, run_no, lease.count * price)
-        return lease
+        if items:
+            claim_of = _claim_deferred if has_due else _claim_span
+            asked = request if items == request.max_items else replace(request, max_items=items)
+            lease = claim_of(tx, run_no, asked, now_ms)
+            if lease is not None:
+                if price:
+                    _credits.lease(tx, run_no, lease.count * price)
+                return lease
+        ready.remove(run)  # it may begin nothing now, cannot pay for an item, or others took all of it meanwhile
     return None
 
 
@@ -102,10 +100,14 @@ def _draw_run(ready: list[tuple[Any, ...]], draw: random.Random) -> tuple[Any, .
     return draw.choices(mine, weights=[2.0 ** row[2] for row in mine])[0]
 
 
-def _claim_span(tx: Transaction, run_no: int, request: ClaimRequest, now_ms: int) -> Lease:
-    """Cut the head off the span whose turn it is."""
+def _claim_span(tx: Transaction, run_no: int, request: ClaimRequest, now_ms: int) -> Lease | None:
+    """Cut the head off the span whose turn it is; None where, on PostgreSQL, others took the last one meanwhile."""
     span = tx.one(LEASING.next_span, {"run_no": run_no})
-    assert span is not None, "a ready run has a span"
+    if span is None:
+        tx.lock(LEASING.lock_span, {"run_no": run_no})
+        span = tx.one(LEASING.next_span, {"run_no": run_no})
+        if span is None:
+            return None
     lo, hi, lapses, has_suspects, *head = span
     most = 1 if lapses >= _ALONE_AFTER_LAPSES else request.max_items
     end = _fitting_end(tx, run_no, lo, min(hi, lo + most - 1), request.max_bytes)
@@ -126,11 +128,13 @@ def _fitting_end(tx: Transaction, run_no: int, lo: int, hi: int, max_bytes: int)
     return lo + int(tx.value(LEASING.within_bytes, {**keys, "max_bytes": max_bytes})) - 1
 
 
-def _claim_deferred(tx: Transaction, run_no: int, request: ClaimRequest, now_ms: int) -> Lease:
+def _claim_deferred(tx: Transaction, run_no: int, request: ClaimRequest, now_ms: int) -> Lease | None:
     lease_id = secrets.token_hex(16)
     bounds = {"now_ms": now_ms, "limit": request.max_items, "max_bytes": request.max_bytes}
     tx.execute(LEASING.lease_due, {"lease_id": lease_id, "run_no": run_no, **bounds})
     items = tx.changes
+    if not items:
+        return None
     packed = tx.value(LEASING.pack_deferred, {"lease_id": lease_id})
     head = tx.one(LEASING.lease_head, (run_no,))
     assert head is not None
@@ -232,7 +236,7 @@ def write_outcomes(
         tx.insert_rows(
             LEASING.insert_outcomes, (first_key(run_no), now), _FLAT_WIDTH, list(chain.from_iterable(outcomes))
         )
-    except apsw.ConstraintError as error:
+    except Duplicate as error:
         raise ValueError("an item that has an outcome is reported again") from error
     for lo, hi in contiguous(seqs):
         tx.execute(LEASING.insert_completion, {"run_no": run_no, "start": start, "lo": lo, "hi": hi})
@@ -288,7 +292,7 @@ def give_back(tx: Transaction, lease_id: str, lease: Held, now_ms: int, *, lapse
 def give_back_all(tx: Transaction, lease_ids: Sequence[str], now_ms: int, *, lapses: int = 0) -> int:
     for lease_id in lease_ids:
         lease = held(tx, lease_id)
-        assert lease is not None
+        assert lease is not None, "whoever found it has locked it"
         give_back(tx, lease_id, lease, now_ms, lapses=lapses)
     return len(lease_ids)
 

@@ -1,4 +1,4 @@
-"""The ledger on SQLite: each method is one transaction of the file's writer, or one snapshot."""
+"""The ledger in SQL: each method is one transaction or one snapshot. What its dialects do differently stands in their statements."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-import apsw
-
-from amends.database import Database, Transaction
+from amends.database import Database, Duplicate, Transaction
 from amends.ledger._credits import CreditEntry, CreditStanding, Funding, check_top_up
 from amends.ledger._lines import ResultLines
 from amends.ledger._protocol import Also
@@ -56,27 +54,26 @@ def boot_id() -> str:
     return path.read_text().strip() if path.exists() else f"booted-{time.time() - time.monotonic():.0f}"
 
 
-class SqliteLedger:
-    """Implements ``amends.ledger.Ledger``.
+class SqlLedger:
+    """Implements ``amends.ledger.Ledger`` on either dialect.
 
-    clock: wall time, for what is shown and for deadlines. monotonic: for leases and deferrals, so that a clock jump or
-    a sleeping laptop expires nothing; another ``boot`` expires every lease. draw: makes claims fair.
+    clock: wall time, for what is shown and for deadlines. draw: makes claims fair.
     """
 
     def __init__(
-        self,
-        database: Database,
-        *,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
-        draw: Random | None = None,
-        boot: str | None = None,
+        self, database: Database, *, clock: Callable[[], float] = time.time, draw: Random | None = None
     ) -> None:
         self._database = database
         self._clock = clock
-        self._monotonic = monotonic
         self._draw = draw or Random()
-        self._notice_boot(boot or boot_id())
+
+    def _now_ms(self, tx: Transaction) -> int:
+        """Now on the clock of leases and deferrals."""
+        raise NotImplementedError
+
+    def _is_indexed_at_once(self, total: int) -> bool:
+        """Whether so many custom_ids are indexed in one transaction, else in slices, so that nobody waits long for the writer."""
+        return total <= 2 * _creating.SLICE
 
     # Creating
 
@@ -97,7 +94,7 @@ class SqliteLedger:
         held = sum(span.hi - span.lo + 1 for span in spans if span.is_held)
 
         def work(tx: Transaction) -> Run:
-            _creating.receiving(tx, run_id)
+            _creating.receiving(tx, run_id, to_move=True)
             if len(spans) <= _creating.SLICE:
                 _creating.insert_spans(tx, run_no, spans)
             state = "validating" if validate else "in_progress"
@@ -141,8 +138,9 @@ class SqliteLedger:
 
     def reap(self) -> Sequence[str]:
         def work(tx: Transaction) -> Sequence[str]:
-            lapsed = [row[0] for row in tx.execute(LEASING.expired_leases, (self._now_ms(),))]
-            _leasing.give_back_all(tx, lapsed, self._now_ms(), lapses=1)
+            now_ms = self._now_ms(tx)
+            lapsed = [row[0] for row in tx.execute(LEASING.expired_leases, (now_ms,))]
+            _leasing.give_back_all(tx, lapsed, now_ms, lapses=1)
             return lapsed
 
         return self._database.write(work)
@@ -203,7 +201,7 @@ class SqliteLedger:
 
     def sweep(self, run_id: str, status: ItemStatus, problem: Problem, limit: int = 10_000) -> int:
         def work(tx: Transaction) -> int:
-            run = visible(tx, run_id)
+            run = _runs.to_move(tx, run_id)
             if run.ending in (None, "completed") or run.is_terminal:
                 raise InvalidTransition(run.state, "swept")
             ranges, deferred = _leasing.sweepable(tx, run.no, limit)
@@ -222,11 +220,11 @@ class SqliteLedger:
 
     def fence(self, run_id: str) -> int:
         def work(tx: Transaction) -> int:
-            run = visible(tx, run_id)
+            run = _runs.to_move(tx, run_id)
             if run.ending in (None, "completed") or run.is_terminal:
                 raise InvalidTransition(run.state, "fenced")
             leases = [row[0] for row in tx.execute(LEASING.leases_of_run, (run.no,))]
-            return _leasing.give_back_all(tx, leases, self._now_ms())
+            return _leasing.give_back_all(tx, leases, self._now_ms(tx))
 
         return self._database.write(work)
 
@@ -328,10 +326,10 @@ class SqliteLedger:
         return self._read(lambda tx: _runs.conservation(tx, run_id))
 
     def backlog(self) -> Mapping[str, float]:
-        row = self._read(lambda tx: tx.one(RUNS.backlog))
+        row, now_ms = self._read(lambda tx: (tx.one(RUNS.backlog), self._now_ms(tx)))
         assert row is not None
         pending, leased, deferred, runs, due_ms = row
-        wait = float("inf") if due_ms is None else max(0.0, (due_ms - self._now_ms()) / 1000)
+        wait = float("inf") if due_ms is None else max(0.0, (due_ms - now_ms) / 1000)
         return {"pending": pending, "leased": leased, "deferred": deferred, "runs": runs, "next_due_seconds": wait}
 
     # Credits
@@ -374,24 +372,21 @@ class SqliteLedger:
     def close(self) -> None:
         """The database belongs to whoever opened it."""
 
-    def _now_ms(self) -> int:
-        return int(self._monotonic() * 1000)
-
     def _read(self, work: Callable[[Transaction], T]) -> T:
         with self._database.read() as tx:
             return work(tx)
 
     def _claim(self, tx: Transaction, request: ClaimRequest) -> Lease | None:
-        return _leasing.claim(tx, request, self._now_ms(), self._draw)
+        return _leasing.claim(tx, request, self._now_ms(tx), self._draw)
 
     def _commit(self, tx: Transaction, commit: Commit) -> bool:
-        return _leasing.commit(tx, commit, self._clock(), self._now_ms())
+        return _leasing.commit(tx, commit, self._clock(), self._now_ms(tx))
 
     def _renew(self, tx: Transaction, lease_id: str, ttl_seconds: float) -> Standing:
         lease = _leasing.held(tx, lease_id)
         if lease is None:
             return "fenced"
-        tx.execute(LEASING.renew, {"id": lease_id, "expires_ms": self._now_ms() + int(ttl_seconds * 1000)})
+        tx.execute(LEASING.renew, {"id": lease_id, "expires_ms": self._now_ms(tx) + int(ttl_seconds * 1000)})
         return "held" if lease.state == "in_progress" else "stopping"
 
     def _perform_all(self, steps: Sequence[Step]) -> Sequence[Answer]:
@@ -412,7 +407,7 @@ class SqliteLedger:
 
     def _give_back(self, which: Callable[[Transaction], Iterable[tuple[str]]], *, lapses: int = 0) -> int:
         def work(tx: Transaction) -> int:
-            return _leasing.give_back_all(tx, [row[0] for row in which(tx)], self._now_ms(), lapses=lapses)
+            return _leasing.give_back_all(tx, [row[0] for row in which(tx)], self._now_ms(tx), lapses=lapses)
 
         return self._database.write(work)
 
@@ -440,14 +435,38 @@ class SqliteLedger:
         """Fill in the index of custom_ids. A crash leaves the run receiving, which goes away with its index."""
         try:
             self._database.write(lambda tx: _creating.forget_names(tx, run_no))
-            if total <= 2 * _creating.SLICE:
+            if self._is_indexed_at_once(total):
                 self._database.write(lambda tx: _creating.index_all_names(tx, run_no))
                 return
             with self._database.read() as reader:
                 for names in _creating.sorted_names(reader, run_no):
                     self._database.write(lambda tx, names=names: _creating.insert_names(tx, run_no, names))  # type: ignore[misc]
-        except apsw.ConstraintError as error:
+        except Duplicate as error:
             raise self._read(lambda tx: _creating.duplicates(tx, run_no)) from error
+
+
+class SqliteLedger(SqlLedger):
+    """The ledger on SQLite.
+
+    monotonic: for leases and deferrals, so that a clock jump or a sleeping laptop expires nothing; another ``boot`` expires every
+    lease.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        draw: Random | None = None,
+        boot: str | None = None,
+    ) -> None:
+        super().__init__(database, clock=clock, draw=draw)
+        self._monotonic = monotonic
+        self._notice_boot(boot or boot_id())
+
+    def _now_ms(self, tx: Transaction) -> int:
+        return int(self._monotonic() * 1000)
 
     def _notice_boot(self, boot: str) -> None:
         def work(tx: Transaction) -> None:
@@ -456,7 +475,7 @@ class SqliteLedger:
             tx.execute(RUNS.set_boot_id, {"boot_id": boot})
             tx.execute(RUNS.everything_due)
             leases = [row[0] for row in tx.execute(LEASING.all_leases)]
-            _leasing.give_back_all(tx, leases, self._now_ms())
+            _leasing.give_back_all(tx, leases, self._now_ms(tx))
 
         self._database.write(work)
 

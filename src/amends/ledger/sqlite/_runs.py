@@ -75,16 +75,22 @@ def visible(tx: Transaction, run_id: str) -> Run:
     return run_of(row)
 
 
+def to_move(tx: Transaction, run_id: str) -> Run:
+    """The run, which nobody else moves until the transaction ends; or RunNotFound."""
+    tx.lock(RUNS.lock_run, (run_id,))
+    return visible(tx, run_id)
+
+
 def in_state(tx: Transaction, run_id: str, states: Sequence[RunState], wanted: str) -> Run:
-    """The run if it stands in one of the states, else InvalidTransition."""
-    run = visible(tx, run_id)
+    """The run to move if it stands in one of the states, else InvalidTransition."""
+    run = to_move(tx, run_id)
     if run.state not in states:
         raise InvalidTransition(run.state, wanted)
     return run
 
 
 def cancel(tx: Transaction, run_id: str, now: float) -> Run:
-    run = visible(tx, run_id)
+    run = to_move(tx, run_id)
     if run.ending == "cancelled":
         return run
     if run.state not in ("validating", "in_progress"):
@@ -115,7 +121,7 @@ def extend(tx: Transaction, run_id: str, max_cost: int | None) -> Run:
 
 
 def finalize(tx: Transaction, run_id: str, now: float) -> bool:
-    run = visible(tx, run_id)
+    run = to_move(tx, run_id)
     if run.state not in ("in_progress", "finalizing", "cancelling") or not tx.value(
         RUNS.nothing_left, {"run_no": run.no}
     ):
@@ -159,6 +165,7 @@ def drop(tx: Transaction, run_no: int) -> None:
 
 
 def abandon(tx: Transaction, run_id: str) -> None:
+    tx.lock(RUNS.lock_run, (run_id,))
     row = tx.one(RUNS.run_no, (run_id,))
     if row is not None and row[1] == "receiving":
         drop(tx, row[0])

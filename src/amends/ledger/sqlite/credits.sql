@@ -49,5 +49,9 @@ select
   (select coalesce(sum(charged), 0) from credit_hold where workspace_id = :workspace_id),
   (select coalesce(sum(amount), 0) from credit_entry where workspace_id = :workspace_id);
 
+-- name: pause
+-- By a claim, which could not pay.
+update run set paused_reason = :reason where no = :run_no;
+
 -- name: set_reason
 update run set paused_reason = :reason where no = :run_no;
