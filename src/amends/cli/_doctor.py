@@ -21,7 +21,10 @@ LEAST_FREE_BYTES = 1 << 30
 # Versions before it may lose a WAL reset under concurrent checkpoints.
 LEAST_SQLITE = (3, 51, 3)
 
-_EXTRAS = {"server": ("apsw", "fastapi", "uvicorn", "magika"), "models": ("onnxruntime", "rapidocr", "selectolax")}
+_EXTRAS = {
+    "server": ("apsw", "fastapi", "uvicorn", "magika"),
+    "models": ("onnxruntime", "rapidocr", "selectolax", "tokenizers"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,12 @@ def _weights() -> Iterator[Finding]:
     from amends.models import verify
 
     for check in verify():
-        yield Finding(
-            f"weights {check.weight.name}", check.verdict == "ok", f"{check.verdict}: {check.weight.requirement}"
-        )
+        weight = check.weight
+        detail = f"{check.verdict}: {weight.requirement}"
+        is_off = weight.is_extra and check.verdict == "missing"
+        if is_off:
+            detail += f"; without it {', '.join(weight.models)} is off (amends models install)"
+        yield Finding(f"weights {weight.name}", check.verdict == "ok" or is_off, detail)
 
 
 def _providers(common: Common) -> Iterator[Finding]:

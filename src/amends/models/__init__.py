@@ -1,7 +1,7 @@
 """Models that come with Amends and need no network; those of providers are in ``amends.models.providers``.
 
-Importing this is cheap: names, descriptions and the check of weight files. ``load_recogniser`` and ``load_labels`` load
-weights, once a worker's child; ``amends.models.extract`` holds ``local/extract``, which has none.
+Importing this is cheap: names, descriptions and the check of weight files. ``load_…`` loads weights, once a worker's
+child; ``amends.models.extract`` holds ``local/extract``, which has none.
 """
 
 from __future__ import annotations
@@ -12,11 +12,17 @@ from . import _telemetry as _telemetry
 from ._content import Content, identify, identify_head, load_identifier, media_type_of, type_named
 from ._media import Kind, kind_of
 from ._registry import MODELS, Model, describe, known
-from ._weights import WEIGHTS, Weight, WeightCheck, WeightsUnusable, verify
+from ._weights import WEIGHTS, Weight, WeightCheck, WeightsUnusable, absent, verify
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ._classify import Classifier
     from ._labels import ImageLabels
+    from ._minilm import TextEmbedder
     from ._ocr import TextRecogniser
+    from ._smollm2 import ChatModel
 
 __all__ = [
     "MODELS",
@@ -27,11 +33,15 @@ __all__ = [
     "Weight",
     "WeightCheck",
     "WeightsUnusable",
+    "absent",
     "describe",
     "identify",
     "identify_head",
     "kind_of",
     "known",
+    "load_chat",
+    "load_classifier",
+    "load_embedder",
     "load_identifier",
     "load_labels",
     "load_recogniser",
@@ -53,3 +63,24 @@ def load_labels(*, threads: int = 1) -> ImageLabels:
     from ._labels import ImageLabels
 
     return ImageLabels(threads=threads)
+
+
+def load_embedder(*, threads: int = 1) -> TextEmbedder:
+    """Load the model of ``local/minilm`` and ``local/classify``. Raises WeightsUnusable."""
+    from ._minilm import TextEmbedder
+
+    return TextEmbedder(threads=threads)
+
+
+def load_classifier(embedder: TextEmbedder, schema: Mapping[str, Any], prompt: str | None = None) -> Classifier:
+    """Return ``local/classify`` for one schema. Raises ValueError where the schema names no labels."""
+    from ._classify import Classifier
+
+    return Classifier(embedder, schema, prompt)
+
+
+def load_chat(*, threads: int = 1) -> ChatModel:
+    """Load the model of ``local/smollm2``. Raises WeightsUnusable."""
+    from ._smollm2 import ChatModel
+
+    return ChatModel(threads=threads)

@@ -43,6 +43,7 @@ class Model:
 
 
 _NO_PROMPT = "A prompt has no effect."
+_DOCUMENTS: frozenset[Kind] = frozenset({"pdf", "image", "text", "html", "csv", "docx"})
 
 _MODELS = (
     Model(
@@ -76,11 +77,38 @@ _MODELS = (
     Model(
         name="local/extract",
         summary="Finds the values of a JSON Schema in documents and text by rules, and says where each stands.",
-        takes=frozenset({"pdf", "image", "text", "html", "csv", "docx"}),
+        takes=_DOCUMENTS,
         takes_input=True,
         needs_schema=True,
         batch_size=1,
         prompt='May say what documents call a property (total is called "Amount payable"); all else has no effect.',
+    ),
+    Model(
+        name="local/minilm",
+        summary="Gives the meaning of a text as 384 numbers (all-MiniLM-L6-v2); reads 256 tokens at most.",
+        takes=_DOCUMENTS,
+        takes_input=True,
+        needs_schema=False,
+        batch_size=32,
+        prompt=_NO_PROMPT,
+    ),
+    Model(
+        name="local/classify",
+        summary="Chooses the label of a JSON Schema's enum that fits a text best, by the likeness of their embeddings.",
+        takes=_DOCUMENTS,
+        takes_input=True,
+        needs_schema=True,
+        batch_size=32,
+        prompt="May say what labels mean, a line each (refund: wants the money back); all else has no effect.",
+    ),
+    Model(
+        name="local/smollm2",
+        summary="A very small language model (SmolLM2-135M): answers a prompt, in the form of a JSON Schema if one is given.",
+        takes=_DOCUMENTS,
+        takes_input=True,
+        needs_schema=False,
+        batch_size=1,
+        prompt="Says what to do with the item.",
     ),
 )
 

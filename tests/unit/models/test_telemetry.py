@@ -15,6 +15,7 @@ import pytest
     [
         "from amends.models import load_labels; load_labels()",
         "from amends.models import load_recogniser; load_recogniser()",
+        "from amends.models import load_embedder; load_embedder()",
         "import sys; sys.stdin.close(); sys.stdin = open('/dev/null'); from amends.server._inspection import main; main()",
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from amends.blobs import LocalBlobs
 from amends.engine.processor import Failed, Job, Succeeded, Surroundings, WorkItem
-from amends.models import MODELS
+from amends.models import MODELS, WeightsUnusable
 from amends.processors.predict import PredictProcessor
 from tests import samples
 
@@ -243,3 +243,102 @@ def test_one_bad_item_leaves_its_neighbours_their_results(child):
     items = [WorkItem(0, "r:0", b'{"input":1}'), WorkItem(1, "r:1", b"{broken"), WorkItem(2, "r:2", b'{"input":2}')]
     results = list(child.session.process(job("local/echo"), items))
     assert [type(result) for result in results] == [Succeeded, Failed, Succeeded]
+
+
+def together(child, a_job, payloads):
+    items = [WorkItem(seq, f"r:{seq}", json.dumps(payload).encode()) for seq, payload in enumerate(payloads)]
+    return {result.seq: result for result in child.session.process(a_job, items)}
+
+
+def test_minilm_embeds_items_together_and_each_bad_one_fails_alone(child, tmp_path):
+    pdf = child.stored(samples.text_pdf(tmp_path / "a.pdf", [["A cat"], ["sleeps"]]), "application/pdf")
+    broken = child.stored(samples.truncated_pdf(tmp_path / "b.pdf"), "application/pdf")
+    payloads = [
+        {"input": "A cat sleeps"},
+        {"input": "  "},
+        pdf,
+        broken,
+        {"input": {"animal": "cat"}},
+        {"input": "x " * 999},
+    ]
+    found = together(child, job("local/minilm"), payloads)
+    assert {seq: failure(found[seq])[1] for seq in (1, 3)} == {1: "PREDICTION_FAILED", 3: "DOCUMENT_CORRUPTED"}
+    vectors = {seq: output(found[seq])["embedding"] for seq in (0, 2, 4, 5)}
+    assert {len(vector) for vector in vectors.values()} == {384}
+    assert vectors[0] == pytest.approx(vectors[2], abs=0.2)
+    assert [output(found[seq])["truncated"] for seq in (0, 5)] == [False, True]
+    assert json.loads(found[5].usage) == {"input_tokens": 256, "output_tokens": 0}
+
+
+def test_classify_chooses_labels_and_an_items_prompt_stands_before_the_jobs(child):
+    wanted = {"type": "object", "properties": {"kind": {"enum": ["A7", "B2"]}}, "required": ["kind"]}
+    a_job = job("local/classify", output_schema=wanted, prompt="A7: noise from neighbours\nB2: potholes in the road")
+    loud, hole = {"input": "They play loud music until three"}, {"input": "There is a deep hole in our street"}
+    swapped = {**loud, "prompt": "A7: potholes in the road\nB2: noise from neighbours"}
+    found = together(child, a_job, [loud, swapped, hole, loud])
+    assert [output(found[seq])["kind"] for seq in range(4)] == ["A7", "B2", "B2", "A7"]
+
+
+def test_classify_refuses_a_schema_without_labels(child):
+    found = together(child, job("local/classify", output_schema={"type": "object"}), [{"input": "a"}, {"input": "b"}])
+    assert {failure(result)[0] for result in found.values()} == {"prediction_failed"}
+    assert "no property has labels" in found[1].problem.detail
+
+
+def test_what_the_model_raises_for_several_is_left_to_be_tried_singly(child, monkeypatch, caplog):
+    a_job = job("local/minilm", prompt="another job")
+    together(child, a_job, [{"input": "load it"}])
+    monkeypatch.setattr(child.session.loaded.embedder, "embed", lambda texts: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        together(child, a_job, [{"input": "a"}, {"input": "b"}])
+    with caplog.at_level(logging.ERROR, logger="amends.processors.predict"):
+        assert failure(together(child, a_job, [{"input": "a"}])[0])[0] == "batch_item_processing_failed"
+
+
+def test_smollm2_answers_a_prompt_about_an_item_and_counts_tokens(child):
+    result = child.run(job("local/smollm2", prompt="What is the capital of this country?"), {"input": "France"})
+    assert "Paris" in output(result)["text"]
+    assert json.loads(result.usage).keys() == {"input_tokens", "output_tokens"}
+
+
+def test_smollm2_goes_on_with_a_conversation(child):
+    messages = [{"role": "user", "content": "What is the capital of France?"}]
+    assert "Paris" in output(child.run(job("local/smollm2"), {"input": {"messages": messages}}))["text"]
+    broken = child.run(job("local/smollm2"), {"input": {"messages": [{"role": "nobody", "content": "x"}]}})
+    assert failure(broken)[0] == "prediction_failed"
+    assert "role must be" in broken.problem.detail
+
+
+def test_smollm2_keeps_to_a_schema(child):
+    wanted = {"type": "object", "properties": {"size": {"enum": ["small", "large"]}}, "required": ["size"]}
+    assert output(child.run(job("local/smollm2", output_schema=wanted), {"input": "An elephant"}))["size"] in (
+        "small",
+        "large",
+    )
+
+
+def test_smollm2_says_when_an_item_is_too_long_or_its_answer_does_not_end(child):
+    result = child.run(job("local/smollm2"), {"input": "word " * 5_000})
+    assert failure(result) == ("payload_too_large", "PAYLOAD_TOO_LARGE")
+    assert result.problem.extensions["unit"] == "tokens"
+    endless = {
+        "type": "object",
+        "properties": {"a": {"type": "array", "items": {"const": "again"}, "minItems": 2000}},
+        "required": ["a"],
+    }
+    assert failure(child.run(job("local/smollm2", output_schema=endless), {"input": "x"}))[0] == "prediction_failed"
+
+
+def test_weights_that_are_not_installed_are_said_to_be(child, monkeypatch, caplog):
+    def missing(**options):
+        raise WeightsUnusable("weights.gguf is missing")
+
+    monkeypatch.setattr("amends.models.load_chat", missing)
+    fresh = PROCESSOR.open(
+        Surroundings(blobs=child.blobs.path("0" * 64).parent, cache=child.blobs.path("0" * 64).parent)
+    )
+    with caplog.at_level(logging.ERROR, logger="amends.processors.predict"):
+        (result,) = fresh.process(job("local/smollm2"), [WorkItem(0, "r:0", b'{"input":"x"}')])
+    assert "not installed" in result.problem.detail
+    assert "amends models install" in result.problem.remedy.hint
+    assert "weights.gguf" in caplog.records[0].detail

@@ -28,9 +28,11 @@ __all__ = [
     "Opened",
     "Payload",
     "Runner",
+    "as_text",
     "decode_payload",
     "is_url",
     "open_file",
+    "read_file",
 ]
 
 _LABEL_SIDE = 256
@@ -38,10 +40,11 @@ _LABEL_SIDE = 256
 
 
 class Answer(NamedTuple):
-    """output and evidence: JSON objects; evidence is None where no value was read from a place."""
+    """JSON objects. evidence: None where no value was read from a place; usage: None where nothing was counted."""
 
     output: bytes
     evidence: bytes | None = None
+    usage: bytes | None = None
 
 
 class Runner(Protocol):
@@ -110,7 +113,7 @@ class Echo:
         if item.file is None:
             raw = bytes(item.input).strip()
             return Answer(raw if raw[:1] == b"{" else b'{"text":%b}' % (raw or b"null"))
-        pages = _read(self._blobs, item.file, item.page, lambda image: "", ("pdf", "text", "html", "csv", "docx"))
+        pages = read_file(self._blobs, item.file, item.page, lambda image: "", ("pdf", "text", "html", "csv", "docx"))
         return Answer(_encode({"text": "\n\n".join(page.text for page in pages if page.text)}))
 
 
@@ -122,7 +125,7 @@ class Ocr:
 
     def run(self, payload: bytes) -> Answer:
         item = decode_payload(payload)
-        pages = list(_read(self._blobs, _file_of(item, "local/ocr"), item.page, self._recognise, ("image", "pdf")))
+        pages = list(read_file(self._blobs, _file_of(item, "local/ocr"), item.page, self._recognise, ("image", "pdf")))
         text = "\n\n".join(page.text for page in pages if page.text)
         return Answer(_encode({"text": text, "pages": [{"page": page.number, "text": page.text} for page in pages]}))
 
@@ -156,14 +159,14 @@ class Extract:
     def run(self, payload: bytes) -> Answer:
         item = decode_payload(payload)
         if item.file is None:
-            pages = [(1, _as_text(msgspec.json.decode(item.input)))]
+            pages = [(1, as_text(msgspec.json.decode(item.input)))]
         else:
-            pages = [(page.number, page.text) for page in _read(self._blobs, item.file, item.page, self._recognise)]
+            pages = [(page.number, page.text) for page in read_file(self._blobs, item.file, item.page, self._recognise)]
         found = self._extractor.extract(pages, prompt=item.prompt or self._prompt)
         return Answer(_encode(found.output), _encode({at: place._asdict() for at, place in found.evidence.items()}))
 
 
-def _read(
+def read_file(
     blobs: LocalBlobs, file: File, page: int | None, recognise: Recognise, takes: Sequence[Kind] | None = None
 ) -> Iterator[Page]:
     from amends.processors.documents import read_pages
@@ -172,7 +175,7 @@ def _read(
     return read_pages(opened.path, opened.kind, recognise=recognise, page=page)
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Text as it is; anything else of JSON as lines ``path words: value``, in which evidence then counts."""
     return value if isinstance(value, str) else "\n".join(_lines(value, ()))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from amends.blobs import LocalBlobs
 from amends.engine.processor import Failed, Job, Result, Succeeded, Surroundings, WorkItem
@@ -15,15 +15,22 @@ from amends.models.providers import describe_model, find_provider, read_provider
 from ._checking import OutputCheck
 from ._problems import problem_of
 from ._runners import Answer, Echo, Extract, Labels, Ocr, Runner, is_url
+from ._texts import Chat, Classify, Embed, Text, TextReader, Texts
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from amends.models._labels import ImageLabels
+    from amends.models._minilm import TextEmbedder
     from amends.models._ocr import TextRecogniser
+    from amends.models._smollm2 import ChatModel
 
     from ._calls import ProviderCalls
     from ._urls import UrlItems
 
-__all__ = ["PredictSession"]
+__all__ = ["Loaded", "PredictSession", "attempt"]
+
+_T = TypeVar("_T")
 
 
 class Loaded:
@@ -44,23 +51,44 @@ class Loaded:
 
         return load_labels(threads=self._threads)
 
+    @cached_property
+    def embedder(self) -> TextEmbedder:
+        from amends.models import load_embedder
+
+        return load_embedder(threads=self._threads)
+
+    @cached_property
+    def chat(self) -> ChatModel:
+        from amends.models import load_chat
+
+        return load_chat(threads=self._threads)
+
+
+class _Opened(NamedTuple):
+    """What answers the items of a job. check: of its outputs against the schema, None where there is none to be checked."""
+
+    job: Job
+    runner: Runner | Texts
+    check: OutputCheck | None
+
 
 class PredictSession:
-    """Processes items one after the other, or all at once where a provider does the work; what goes wrong with one is that one's problem.
+    """Processes items one after the other, or together where the model is faster so or a provider does the work; what goes
+    wrong with one is that one's problem.
 
-    environ: where the providers' keys are.
+    environ: where the providers' keys are. loaded: the models so far.
     """
 
     def __init__(self, surroundings: Surroundings, environ: Mapping[str, str] = os.environ) -> None:
         self._blobs = LocalBlobs(surroundings.blobs)
-        self._loaded = Loaded(surroundings.threads)
-        self._runner: tuple[Job, Runner] | None = None
+        self.loaded = Loaded(surroundings.threads)
+        self._opened: _Opened | None = None
         self._providers = read_providers(surroundings.settings.get("providers", {}))
         self._environ = environ
         self._fetching = surroundings.settings.get("fetch", {})
 
     def process(self, job: Job, items: Sequence[WorkItem]) -> Iterator[Result]:
-        """Yield one result for each item, in order or, of a provider's, as they come. Raises nothing for what an item or a model does."""
+        """Yield one result for each item, as they come. With one item, raises nothing for what it or a model does."""
         if not any(is_url(item.payload) for item in items):
             yield from self._processed(job, items)
             return
@@ -72,8 +100,17 @@ class PredictSession:
         if find_provider(str(job.params.get("model")), self._providers):
             yield from self._calls.process(job, items)
             return
-        for item in items:
-            yield self._process(job, item)
+        if not items:
+            return
+        opened = attempt(items[0], lambda: self._open(job))
+        if isinstance(opened, Failed):
+            yield from (opened._replace(seq=item.seq) for item in items)
+        elif isinstance(opened.runner, Texts):
+            yield from _together(opened, opened.runner, items)
+        else:
+            run = opened.runner.run
+            for item in items:
+                yield attempt(item, lambda item=item: _result(opened, item, run(item.payload)))  # type: ignore[misc]
 
     def _takes(self, job: Job) -> Collection[Kind]:
         """The kinds of file that the job's model takes."""
@@ -96,55 +133,78 @@ class PredictSession:
         """Let go of the models and of the connections."""
         if "_calls" in vars(self):
             self._calls.close()
-        self._runner = None
-        self._loaded = Loaded(0)
+        self._opened = None
+        self.loaded = Loaded(0)
 
     @cached_property
     def _calls(self) -> ProviderCalls:
         from ._calls import ProviderCalls
 
-        return ProviderCalls(
-            self._providers, self._environ, self._blobs, lambda image: self._loaded.recogniser.read(image)
-        )
+        return ProviderCalls(self._providers, self._environ, self._blobs, self._recognise)
 
-    def _process(self, job: Job, item: WorkItem) -> Result:
-        try:
-            answer = self._runner_of(job).run(item.payload)
-        except Exception as error:
-            return Failed(item.seq, problem_of(error, item))
-        return Succeeded(item.seq, answer.output, answer.evidence)
+    def _open(self, job: Job) -> _Opened:
+        known = self._opened
+        if known is None or (known.job is not job and known.job != job):  # comparing jobs costs as much as an echo
+            known = self._opened = self._make(job)
+        return known
 
-    def _runner_of(self, job: Job) -> Runner:
-        known = self._runner
-        if known is None or (known[0] is not job and known[0] != job):  # comparing jobs costs as much as an echo
-            known = self._runner = (job, self._make_runner(job))
-        return known[1]
-
-    def _make_runner(self, job: Job) -> Runner:
-        loaded = self._loaded
+    def _make(self, job: Job) -> _Opened:
         schema, prompt = job.params.get("output_schema"), job.params.get("prompt")
-        match job.params.get("model"):
+        runner = self._runner(str(job.params.get("model")), schema, prompt)
+        check = None if schema is None or isinstance(runner, Extract) else OutputCheck(schema)
+        return _Opened(job, runner, check)
+
+    def _runner(self, model: str, schema: dict[str, Any] | None, prompt: str | None) -> Runner | Texts:
+        loaded = self.loaded
+        reader = TextReader(self._blobs, self._recognise)
+        match model:
             case "local/echo":
-                runner: Runner = Echo(self._blobs)
+                return Echo(self._blobs)
             case "local/ocr":
-                runner = Ocr(self._blobs, lambda image: loaded.recogniser.read(image))
+                return Ocr(self._blobs, self._recognise)
             case "local/image-labels":
-                runner = Labels(self._blobs, lambda image: loaded.labels.predict([image])[0])
+                return Labels(self._blobs, lambda image: loaded.labels.predict([image])[0])
             case "local/extract" if schema is not None:
-                return Extract(self._blobs, lambda image: loaded.recogniser.read(image), schema, prompt)
-            case name:
-                raise LookupError(f"no model {name!r} for these parameters")
-        return runner if schema is None else _Checked(runner, schema)
+                return Extract(self._blobs, self._recognise, schema, prompt)
+            case "local/minilm":
+                return Embed(reader, loaded.embedder)
+            case "local/classify" if schema is not None:
+                return Classify(reader, loaded.embedder, schema, prompt)
+            case "local/smollm2":
+                return Chat(reader, loaded.chat, schema, prompt)
+        raise LookupError(f"no model {model!r} for these parameters")
+
+    def _recognise(self, image: Image.Image) -> str:
+        return self.loaded.recogniser.read(image)
 
 
-class _Checked:
-    """A runner whose output must be valid against the run's schema."""
+def _together(opened: _Opened, runner: Texts, items: Sequence[WorkItem]) -> Iterator[Result]:
+    """What the model raises for several items is not caught: the engine hands them again singly."""
+    read: list[tuple[WorkItem, Text]] = []
+    for item in items:
+        text = attempt(item, partial(runner.read, item.payload))
+        if isinstance(text, Failed):
+            yield text
+        else:
+            read.append((item, text))
+    texts = [text for _, text in read]
+    answers = attempt(items[0], partial(runner.answer, texts)) if len(items) == 1 else runner.answer(texts)
+    if isinstance(answers, Failed):
+        yield answers
+        return
+    for (item, _), answer in zip(read, answers, strict=True):
+        yield attempt(item, partial(_result, opened, item, answer))
 
-    def __init__(self, runner: Runner, schema: dict[str, Any]) -> None:
-        self._runner = runner
-        self._check = OutputCheck(schema)
 
-    def run(self, payload: bytes) -> Answer:
-        answer = self._runner.run(payload)
-        self._check(answer.output)
-        return answer
+def attempt(item: WorkItem, work: Callable[[], _T]) -> _T | Failed:
+    """Do it, or say what it was that went wrong with the item."""
+    try:
+        return work()
+    except Exception as error:
+        return Failed(item.seq, problem_of(error, item))
+
+
+def _result(opened: _Opened, item: WorkItem, answer: Answer) -> Succeeded:
+    if opened.check is not None:
+        opened.check(answer.output)
+    return Succeeded(item.seq, answer.output, answer.evidence, answer.usage)
