@@ -44,6 +44,23 @@ def assert_problem(
     return body
 
 
+def assert_enveloped(answer: httpx2.Response, slug: str | None = None) -> dict[str, Any]:
+    """The answer is a problem as OpenAI's clients read it; its ``details``. slug: None for any."""
+    assert answer.headers["content-type"] == "application/json"
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code", "details"}
+    details: dict[str, Any] = error["details"]
+    assert details["status"] == answer.status_code
+    assert details["request_id"] == answer.headers["x-request-id"]
+    assert error["message"]
+    assert not _LEAKS.search(answer.text), answer.text
+    found = urlsplit(details["type"]).path.rpartition("/")[2]
+    assert found in CATALOGUE
+    assert slug in (None, found)
+    _assert_headers(answer, details)
+    return details
+
+
 def _assert_headers(answer: httpx2.Response, body: dict[str, Any]) -> None:
     assert "location" not in answer.headers
     assert ("www-authenticate" in answer.headers) == (answer.status_code == 401)

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.problem_shape import assert_problem
+from tests.problem_shape import assert_enveloped, assert_problem
 from tests.servers import RunningServer
 
 TUS = {"tus-resumable": "1.0.0", "upload-offset": "0"}
@@ -25,7 +25,18 @@ def owned(server: RunningServer) -> dict[str, str]:
         batch = client.post("/v1/batch-predictions", json={"model": "local/echo", "items": items}).json()["id"]
         key = client.post("/v1/api-keys", json={"role": "viewer"}).json()["id"]
         upload = client.post("/v1/uploads", headers={**TUS, "upload-length": "3"}).json()["id"]
-    ids = {"batch_id": batch, "run_id": batch, "key_id": key, "custom_id": "mine", "upload_id": upload}
+        data = {"purpose": "batch"}
+        mine = client.post("/openai/v1/files", files={"file": ("a.jsonl", b"{}")}, data=data).json()["id"]
+        whole = {"input_file_id": mine, "endpoint": "/v1/embeddings", "completion_window": "24h"}
+        openai_batch = client.post("/openai/v1/batches", json=whole).json()["id"]
+    ids = {
+        "batch_id": batch,
+        "run_id": batch,
+        "key_id": key,
+        "custom_id": "mine",
+        "upload_id": upload,
+        "openai_batch": openai_batch,
+    }
     return {"file_id": file, **ids}
 
 
@@ -42,7 +53,7 @@ def operations(server: RunningServer) -> list[tuple[str, str]]:
         (method.upper(), path)
         for path, found in paths.items()
         for method in found
-        if path.startswith("/v1") and "{" in path
+        if path.startswith(("/v1", "/openai")) and "{" in path and "{model}" not in path
     ]
 
 
@@ -52,13 +63,15 @@ def test_ids_of_another_workspace_answer_as_made_up_ones_do(
     found = operations(server)
     assert len(found) > 20
     for method, path in found:
-        theirs = path.format(**owned)
-        made_up = path.format(**{name: f"{value[:-4]}zzzz" for name, value in owned.items()})
+        ids_of = {**owned, "batch_id": owned["openai_batch"]} if path.startswith("/openai") else owned
+        theirs = path.format(**ids_of)
+        made_up = path.format(**{name: f"{value[:-4]}zzzz" for name, value in ids_of.items()})
         answers = [_ask(stranger, method, each) for each in (theirs, made_up)]
         if method == "HEAD":  # an answer to it has no body
             assert [answer.status_code for answer in answers] == [404, 404]
             continue
-        bodies = [assert_problem(answer, "resource_not_found") for answer in answers]
+        check = assert_enveloped if path.startswith("/openai") else assert_problem
+        bodies = [check(answer, "resource_not_found") for answer in answers]
         ids = re.compile(
             "|".join(re.escape(value) for value in {*owned.values(), *(f"{v[:-4]}zzzz" for v in owned.values())})
         )

@@ -48,7 +48,9 @@ def _render_flat(problem: Problem, public_url: str) -> tuple[str, dict[str, Any]
 def _render_envelope(problem: Problem, public_url: str) -> tuple[str, dict[str, Any]]:
     details = problem.to_body(public_url)
     del details["detail"]
-    code = "invalid_api_key" if problem.error_code == "AUTHENTICATION_FAILED" else problem.code
+    code = problem.errors[0].code if problem.errors else problem.code
+    if problem.error_code == "AUTHENTICATION_FAILED":
+        code = "invalid_api_key"
     error = {
         "message": problem.detail,
         "type": _openai_word(problem.status),

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from amends import __version__
 from amends.problems import ProblemError, problem
-from amends.server import batches, credits, files, health, keys, metrics, pages, reference, runs, uploads
+from amends.server import batches, credits, files, health, keys, metrics, openai, pages, reference, runs, uploads
 from amends.server.auth import Authentication
 from amends.server.errors import ErrorHandling
 from amends.server.limits import Limits
@@ -35,6 +35,7 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     runs.router,
     keys.router,
     credits.router,
+    *openai.ROUTERS,
     pages.router,
     health.router,
     metrics.router,
@@ -87,7 +88,7 @@ def _routed(chosen: Sequence[APIRouter], middleware: Sequence[Middleware]) -> Fa
         middleware=middleware,
     )
     for router in chosen:
-        strict = [Depends(refuse_unknown_parameters)] if router.prefix.startswith("/v1") else []
+        strict = [Depends(refuse_unknown_parameters)] if router.prefix.startswith(("/v1", "/openai/v1")) else []
         app.include_router(router, dependencies=strict)
     app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
     return app

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from amends.engine import Engine, EngineSettings, Processor
+from amends.engine.answering import Answering
 from amends.ledger import Ledger
 from amends.server.settings import Settings
 
@@ -49,3 +50,8 @@ def make_engine(settings: Settings, ledger: Ledger, data: Path) -> Engine:
             credit_url=settings.credits.upgrade_url,
         ),
     )
+
+
+def make_answering(settings: Settings, data: Path) -> Answering:
+    """What answers single items of callers who wait, in one child beside the workers."""
+    return Answering(blobs=data / "blobs", cache=data / "cache", memory_bytes=settings.engine.item_memory_bytes)

@@ -143,6 +143,8 @@ def problem_response(what: Problem, scope: Scope, public_url: str) -> Response:
     whole = what.replace(
         instance=what.instance or path, request_id=scope.get("state", {}).get("request_id") or what.request_id
     )
+    if whole.status == 422 and path.startswith("/openai/"):
+        whole = whole.replace(status=400)  # OpenAI's clients know no other status of a request that is not valid
     media_type, body = render(whole, dialect_for(path, accept), public_url)
     extra = headers(whole)
     if whole.status == 413:

@@ -100,7 +100,7 @@ _FORM: Final = {
         },
     }
 }
-_CONTENT: Final[dict[int | str, dict[str, Any]]] = {
+CONTENT: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "The bytes", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
     206: {
         "description": "The part asked for by Range",
@@ -126,10 +126,10 @@ async def upload_file(request: Request, hub: Hub, who: Who) -> Response:
             )
 
             def also(tx: Transaction, record: FileRecord) -> None:
-                guard.store(tx, 200, _wire(record).model_dump(), resource_id=record.id)
+                guard.store(tx, 200, file_object(record).model_dump(), resource_id=record.id)
 
             record = await keep(hub, said, writer.sha256, writer.commit, also)
-    return JSONResponse(_wire(record).model_dump())
+    return JSONResponse(file_object(record).model_dump())
 
 
 @router.get("", summary="List the files, newest first")
@@ -137,16 +137,16 @@ def list_files(
     hub: Hub, who: Who, limit: Limit = 20, after: After = None, purpose: Annotated[Purpose | None, Query()] = None
 ) -> Page[FileObject]:
     found = hub.store.files.find(who.workspace_id, limit=limit + 1, after=after, purpose=purpose)
-    return page([_wire(file) for file in found], limit, found[:limit][-1].id if found else None)
+    return page([file_object(file) for file in found], limit, found[:limit][-1].id if found else None)
 
 
 @router.get("/{file_id}", summary="One file")
 def get_file(hub: Hub, who: Who, file_id: FileId) -> FileObject:
-    return _wire(_found(hub, who, file_id))
+    return file_object(_found(hub, who, file_id))
 
 
 @router.get("/{file_id}/content", summary="The bytes of a file, or a range of them", response_class=Response,
-            responses=_CONTENT | problems("range_not_satisfiable"))  # fmt: skip
+            responses=CONTENT | problems("range_not_satisfiable"))  # fmt: skip
 def get_content(request: Request, hub: Hub, who: Who, file_id: FileId) -> Response:
     file = _found(hub, who, file_id)
     if not hub.blobs.exists(file.sha256):
@@ -169,7 +169,7 @@ async def change_file(request: Request, hub: Hub, who: Who, file_id: FileId, cha
         if guard.replay:
             return guard.replay
         changed = _changed(file, change, hub.now())
-        answer = _wire(changed).model_dump()
+        answer = file_object(changed).model_dump()
 
         def write(tx: Transaction) -> None:
             hub.store.files.update(tx, changed)
@@ -255,7 +255,7 @@ def _found(hub: Services, who: Caller, file_id: str) -> FileRecord:
     return file
 
 
-def _wire(file: FileRecord) -> FileObject:
+def file_object(file: FileRecord) -> FileObject:
     return FileObject(
         id=file.id,
         filename=file.filename,

@@ -6,6 +6,7 @@ import threading
 
 import structlog
 
+from amends.database import Transaction
 from amends.server.files import sweep_expired
 from amends.server.services import Services
 from amends.server.sweep import BlobSweep
@@ -47,7 +48,14 @@ class Housekeeping:
         services.database.write(services.store.idempotency.expire_orphans)
         while not self._stopping.is_set() and services.database.write(services.store.idempotency.delete_expired):
             pass
+        while not self._stopping.is_set() and services.database.write(self._forget_batches):
+            pass
         self._sweep.step()
+
+    def _forget_batches(self, tx: Transaction) -> int:
+        """Of OpenAI's surface; their runs are the engine's to forget, by the same schedule."""
+        before = self._services.now() - self._services.settings.retention.run_days * 86_400
+        return self._services.store.openai_batches.delete_outdated(tx, before=before)
 
     def _run(self) -> None:
         while not self._stopping.wait(self._every_seconds):

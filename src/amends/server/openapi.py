@@ -13,12 +13,14 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from amends import __version__
-from amends.problems import CATALOGUE, problem
+from amends.problems import CATALOGUE, problem, render
 from amends.server.rates import kind_of
 
 PROBLEM_JSON: Final = "application/problem+json"
 _EXAMPLE_URL: Final = "http://127.0.0.1:8080"
 _MUTATING: Final = frozenset({"post", "patch", "put", "delete"})
+_OPENAI: Final = "/openai/v1"
+_PROTECTED: Final = ("/v1", _OPENAI)
 _METHODS: Final = _MUTATING | {"get", "head", "options"}
 
 Responses = dict[int | str, dict[str, Any]]
@@ -70,7 +72,7 @@ def _complete(document: dict[str, Any]) -> None:
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    schemas |= {"Problem": _PROBLEM, "Remedy": _REMEDY, "FieldError": _FIELD_ERROR}
+    schemas |= {"Problem": _PROBLEM, "Remedy": _REMEDY, "FieldError": _FIELD_ERROR, "Envelope": _ENVELOPE}
     components["examples"] = _examples()
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer ak_live_…`"},
@@ -93,7 +95,9 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
             "schema": {"type": "string"},
             "description": "Names the request in the log.",
         }
-    if path.startswith("/v1"):
+    if path.startswith(_OPENAI):
+        responses = operation["responses"] = _in_envelopes(responses)
+    if path.startswith(_PROTECTED):
         if kind_of(method.upper(), path) is not None:
             for answer in responses.values():
                 answer["headers"] |= _RATE_HEADERS
@@ -103,10 +107,27 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
     operation["responses"] = dict(sorted(responses.items()))
 
 
+def _in_envelopes(responses: Mapping[str, Any]) -> dict[str, Any]:
+    """The same answers as the surface of OpenAI's clients gives them, where a request that is not valid is a 400."""
+    inside: dict[str, Any] = {}
+    for status, answer in responses.items():
+        examples = answer.get("content", {}).pop(PROBLEM_JSON, {}).get("examples", {})
+        shown = inside.setdefault("400" if status == "422" else status, answer)
+        for slug in examples:
+            content = shown["content"].setdefault("application/json", {"schema": _ENVELOPE_REF, "examples": {}})
+            content["examples"][slug] = {"value": _enveloped(slug)}
+    return inside
+
+
+def _enveloped(slug: str) -> dict[str, Any]:
+    what = problem(slug, **dict(CATALOGUE[slug].example))
+    return render(what.replace(status=400) if what.status == 422 else what, "envelope", _EXAMPLE_URL)[1]
+
+
 def _usual(path: str, method: str, operation: Mapping[str, Any]) -> Iterable[str]:
     """Problems that follow from what an operation is."""
     yield from ("malformed_request", "internal_server_error", "service_unavailable")
-    if not path.startswith("/v1"):
+    if not path.startswith(_PROTECTED):
         return
     yield from ("no_authentication", "insufficient_permissions", "payload_too_large", "validation_failed")
     yield "rate_limit_exceeded"
@@ -183,6 +204,25 @@ _FIELD_ERROR: Final = {
         "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
         "type": {"type": "string"},
         "custom_id": {"type": "string"},
+    },
+}
+_ENVELOPE_REF: Final = {"$ref": "#/components/schemas/Envelope"}
+_ENVELOPE: Final = {
+    "type": "object",
+    "description": "A problem as OpenAI's clients read it; `details` is the rest of it.",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code", "details"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"enum": ["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": "string"},
+                "details": {"type": "object"},
+            },
+        }
     },
 }
 _PROBLEM: Final = {

@@ -31,7 +31,7 @@ from amends.database import Database, Transaction
 from amends.engine import Engine
 from amends.ledger import SqliteLedger
 from amends.server.app import create_app
-from amends.server.composition import make_engine, processors
+from amends.server.composition import make_answering, make_engine, processors
 from amends.server.directory import (
     DataDirectory,
     DataDirectoryError,
@@ -45,6 +45,7 @@ from amends.server.idempotency import Idempotency
 from amends.server.inspector import Inspector
 from amends.server.logs import configure_logs
 from amends.server.metrics import Metrics
+from amends.server.openai.clerk import Clerk
 from amends.server.protocol import protocol_for
 from amends.server.services import Services
 from amends.server.settings import ServerSettings, Settings
@@ -159,6 +160,8 @@ class Owner:
         traces = self._traces(stack)
         watched = cast("SqliteLedger", WatchedLedger(ledger, metrics, traces))
         engine = self._make_engine(self._settings, watched, directory.path) if self._make_engine else None
+        answering = make_answering(self._settings, directory.path)
+        stack.callback(answering.close)
         inspector = Inspector()
         stack.callback(inspector.close)
         self.services = Services(
@@ -169,6 +172,7 @@ class Owner:
             blobs=blobs,
             partials=Partials(blobs),
             engine=engine,
+            answering=answering,
             processors=processors(),
             idempotency=Idempotency(database, store.idempotency),
             inspector=inspector,
@@ -180,6 +184,9 @@ class Owner:
         housekeeping = Housekeeping(self.services)
         housekeeping.start()
         stack.callback(housekeeping.close)
+        clerk = Clerk(self.services)
+        clerk.start()
+        stack.callback(clerk.close)
         if engine:
             engine.start()
             stack.callback(engine.close, self._settings.engine.grace_seconds)

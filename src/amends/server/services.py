@@ -12,6 +12,7 @@ from fastapi import Request
 
 from amends.blobs import LocalBlobs, Partials
 from amends.database import Database
+from amends.engine.answering import Answering
 from amends.engine.processor import Processor
 from amends.ledger import Ledger
 from amends.server.pins import Pins
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 class Services:
     """Collaborators of every handler.
 
-    processors: by kind of run, for ``validate`` in the owner. engine: None where nothing moves the runs (some tests).
+    answering: where single items are answered at once. processors: by kind of run, for ``validate`` in the owner. engine: None where nothing moves the runs (some tests).
     now: seconds since the epoch. public_url: what ``type`` URIs begin with, known once the port is.
     default_workspace_id: of whoever comes through the local socket. stopping: set when the server begins to shut down, so that
     streams without an end find one. traces: None where nobody collects them.
@@ -44,6 +45,7 @@ class Services:
     blobs: LocalBlobs
     partials: Partials
     engine: Engine | None
+    answering: Answering
     processors: Mapping[str, Processor]
     idempotency: Idempotency
     inspector: Inspector
@@ -52,6 +54,7 @@ class Services:
     default_workspace_id: str
     traces: Traces | None = None
     pins: Pins = field(default_factory=Pins)
+    new_openai_batch: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
     now: Callable[[], float] = field(default=time.time)
 

@@ -1,13 +1,15 @@
-"""The rest of the database: workspaces and users, keys, files, uploads, idempotency keys."""
+"""The rest of the database: workspaces and users, keys, files, uploads, idempotency keys, OpenAI's batches."""
 
 from amends.store._files import ExpiredFile, FileRecord, FileRef, Files
 from amends.store._idempotency import Claim, Fenced, IdempotencyKeys, Scope
 from amends.store._keys import IssuedKey, Key, Keys, Mode, Role, make_secret
+from amends.store._openai_batches import BatchState, OpenAIBatch, OpenAIBatches, Written
 from amends.store._store import Store
 from amends.store._uploads import UploadRecord, Uploads
 from amends.store._workspaces import User, Workspace, Workspaces
 
 __all__ = [
+    "BatchState",
     "Claim",
     "ExpiredFile",
     "Fenced",
@@ -19,6 +21,8 @@ __all__ = [
     "Key",
     "Keys",
     "Mode",
+    "OpenAIBatch",
+    "OpenAIBatches",
     "Role",
     "Scope",
     "Store",
@@ -27,5 +31,6 @@ __all__ = [
     "User",
     "Workspace",
     "Workspaces",
+    "Written",
     "make_secret",
 ]

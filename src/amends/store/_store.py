@@ -9,6 +9,7 @@ from amends.database import Database
 from amends.store._files import Files
 from amends.store._idempotency import KEEP_SECONDS, IdempotencyKeys
 from amends.store._keys import Keys
+from amends.store._openai_batches import OpenAIBatches
 from amends.store._uploads import Uploads
 from amends.store._workspaces import Workspaces
 
@@ -30,4 +31,5 @@ class Store:
         self.keys = Keys(database, now=now)
         self.files = Files(database, now=now)
         self.uploads = Uploads(database, now=now)
+        self.openai_batches = OpenAIBatches(database, now=now)
         self.idempotency = IdempotencyKeys(database, now=now, keep_seconds=keep_idempotency_seconds)

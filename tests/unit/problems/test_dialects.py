@@ -112,7 +112,7 @@ def test_envelope_has_exactly_its_members() -> None:
     _, body = render(validation_failed([duplicate_custom_id("a", 4)]), "envelope", URL)
     assert set(body) == {"error"}
     assert set(body["error"]) == {"message", "type", "param", "code", "details"}
-    assert (body["error"]["param"], body["error"]["code"]) == ("items[4].custom_id", "validation_error")
+    assert (body["error"]["param"], body["error"]["code"]) == ("items[4].custom_id", "duplicate_custom_id")
     assert body["error"]["details"]["remedy"]["action"] == "fix_input"
 
 

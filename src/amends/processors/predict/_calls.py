@@ -30,6 +30,7 @@ from amends.models.providers import (
     read_chat,
     read_embedding,
 )
+from amends.problems import Problem
 from amends.processors.documents import Recognise
 from amends.resilience import Deadline
 
@@ -37,7 +38,7 @@ from ._checking import OutputCheck
 from ._content import read_asked
 from ._problems import problem_of
 
-__all__ = ["ProviderCalls"]
+__all__ = ["Asking", "ProviderCalls"]
 
 _RUNS_REMEMBERED = 64
 
@@ -69,7 +70,7 @@ class ProviderCalls:
         self._clients: dict[str, ProviderClient] = {}
         self._running: dict[str, Future[Reply]] = {}
         self._wanted: set[str] = set()
-        self._asking: OrderedDict[str, _Asking] = OrderedDict()
+        self._asking: OrderedDict[str, Asking] = OrderedDict()
 
     def process(self, job: Job, items: Sequence[WorkItem]) -> Iterator[Result]:
         """Yield one result for each item as it comes; none for those that are stopped."""
@@ -90,7 +91,7 @@ class ProviderCalls:
             except CancelledError:
                 continue
             except Exception as error:
-                yield Failed(item.seq, problem_of(error, item))
+                yield Failed(item.seq, self.problem_of(error, item))
             else:
                 yield Succeeded(item.seq, answer.output, usage=answer.usage)
 
@@ -122,24 +123,35 @@ class ProviderCalls:
         self._thread.start()
         return loop
 
-    def _asking_of(self, job: Job) -> _Asking:
+    def asking_for(self, job: Job) -> Asking:
+        """How the job asks."""
+        return Asking(job, self._providers)
+
+    def body_of(self, asking: Asking, item: WorkItem) -> Mapping[str, Any]:
+        """What is asked for the item. Raises ProblemError for what is wrong with it."""
+        with self._reading:
+            asked = read_asked(self._blobs, item.payload, self._recognise, as_pictures=asking.as_pictures)
+        return asking.body(asked.content, asked.prompt)
+
+    def problem_of(self, error: Exception, item: WorkItem) -> Problem:
+        """The problem of an item whose call failed, or whose answer is none."""
+        return problem_of(error, item)
+
+    def _asking_of(self, job: Job) -> Asking:
         """Made once a run: a schema is compiled for it."""
         with self._lock:
             asking = self._asking.get(job.run_id)
             if asking is None:
-                asking = self._asking[job.run_id] = _Asking(job, self._providers)
+                asking = self._asking[job.run_id] = self.asking_for(job)
                 if len(self._asking) > _RUNS_REMEMBERED:
                     self._asking.popitem(last=False)
             return asking
 
-    def _start(self, asking: _Asking, job: Job, item: WorkItem, done: SimpleQueue[Done]) -> bool:
+    def _start(self, asking: Asking, job: Job, item: WorkItem, done: SimpleQueue[Done]) -> bool:
         """Begin an item's call; False where it was stopped before it began."""
-        with self._reading:
-            asked = read_asked(self._blobs, item.payload, self._recognise, as_pictures=asking.as_pictures)
-        body = asking.body(asked.content, asked.prompt)
         call = self._client(asking.provider).call(
             asking.path,
-            body,
+            self.body_of(asking, item),
             key=item.key,
             attempt=item.attempts,
             timeout_seconds=self._seconds(asking.provider, job),
@@ -174,15 +186,15 @@ class ProviderCalls:
         return min(seconds, max(0.001, Deadline(job.deadline).remaining(self._clock())))
 
 
-class _Asking:
+class Asking:
     """How a job asks its provider, and how it reads what comes."""
 
     def __init__(self, job: Job, providers: Mapping[str, Provider]) -> None:
         found = find_provider(str(job.params.get("model")), providers)
         if found is None:
             raise LookupError(f"no provider has {job.params.get('model')!r}")
-        self.provider, self._model = found
-        self._is_embedding = operation_of(self.provider, self._model) == "embeddings"
+        self.provider, self.model = found
+        self._is_embedding = operation_of(self.provider, self.model) == "embeddings"
         self.as_pictures = self.provider.takes_images and not self._is_embedding
         self.path = EMBEDDINGS if self._is_embedding else CHAT
         self._prompt = job.params.get("prompt")
@@ -191,8 +203,8 @@ class _Asking:
 
     def body(self, content: Content, prompt: str | None) -> dict[str, Any]:
         if self._is_embedding:
-            return embeddings_body(self._model, content)
-        return chat_body(self.provider, self._model, content, prompt=prompt or self._prompt, schema=self._schema)
+            return embeddings_body(self.model, content)
+        return chat_body(self.provider, self.model, content, prompt=prompt or self._prompt, schema=self._schema)
 
     def read(self, reply: Reply) -> Answer:
         if self._is_embedding:
