@@ -146,18 +146,22 @@ def test_cancel_expire_and_purge_do_what_they_say(amends: Commands, tmp_path: Pa
     assert "no longer available because they were deleted after the retention period" in gone.err
 
 
-@pytest.mark.parametrize("name", ["batch.py", "async_batch.py"])
-def test_examples_of_the_documentation_run(server: RunningServer, name: str) -> None:
+@pytest.mark.parametrize("name", ["batch.py", "async_batch.py", "journal.py"])
+def test_examples_of_the_documentation_run(server: RunningServer, name: str, tmp_path: Path) -> None:
     found = subprocess.run(
         (sys.executable, str(ROOT / "examples" / name)),
-        env={**Commands(ROOT)._environ({}), "AMENDS_BASE_URL": server.base_url, "AMENDS_API_KEY": server.key},
+        env={**Commands(tmp_path)._environ({}), "AMENDS_BASE_URL": server.base_url, "AMENDS_API_KEY": server.key},
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
     assert found.returncode == 0, found.stderr
-    expected = {"batch.py": "empty.txt FAILED: The file is empty", "async_batch.py": "sum 499500"}
+    expected = {
+        "batch.py": "empty.txt FAILED: The file is empty",
+        "async_batch.py": "sum 499500",
+        "journal.py": "complete",
+    }
     assert expected[name] in found.stdout
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, assert_type
@@ -26,6 +26,8 @@ from amends.client import (
     File,
     GiveUpEvent,
     ItemRecord,
+    Journal,
+    JournalEntry,
     Manifest,
     Me,
     Page,
@@ -34,6 +36,11 @@ from amends.client import (
     ResultLine,
     RetryEvent,
     Run,
+    Upload,
+    Uploaded,
+    UploadProgress,
+    journal_folder,
+    read_journal,
 )
 from amends.exceptions import (
     ApiError,
@@ -64,8 +71,20 @@ def settings() -> None:
     AsyncClient(http_client=httpx2.AsyncClient())
     Client(budget=None, breaker=Breaker())
     AsyncClient(budget=RetryBudget(50, refill_seconds=5), breaker=Breaker(rule=RateRule, open_seconds=10))
+    Client(journal=True).close()
+    AsyncClient(journal="work.journal")
     assert_type(Client().with_options(timeout=5, deadline=None), Client)
     assert_type(AsyncClient().with_options(max_retries=1), AsyncClient)
+
+
+def uploaded(progress: UploadProgress) -> None:
+    assert_type(progress.total, int | None)
+
+
+def journals(path: Path) -> None:
+    assert_type(read_journal(path), list[JournalEntry])
+    Journal(path).clear()
+    assert_type(journal_folder(), Path)
 
 
 def retried(event: RetryEvent) -> None:
@@ -84,6 +103,13 @@ def work(client: Client, path: Path) -> None:
     file = client.files.upload(path, filename="a.pdf", expires_after=3600, purpose="batch", timeout=None)
     assert_type(file, File)
     assert_type(client.files.upload(b"bytes"), File)
+    assert_type(client.files.upload(path, resumable=True), File)
+    for one in client.files.upload_many(
+        [path, b"bytes", Upload(path, purpose="batch")], at_once=8, on_progress=uploaded
+    ):
+        assert_type(one, Uploaded)
+        assert_type(one.file, File | None)
+        assert_type(one.error, Exception | None)
     with path.open("rb") as opened:
         client.files.upload(opened, idempotency_key="mine")
     assert_type(client.files.list(), Page[File])
@@ -130,6 +156,7 @@ def work(client: Client, path: Path) -> None:
 
 async def awork(client: AsyncClient, path: Path) -> None:
     assert_type(await client.files.upload(path), File)
+    assert_type(await client.files.upload_many(iter([path])), Sequence[Uploaded])
     assert_type(await client.files.list(), AsyncPage[File])
     assert_type([row.id async for row in await client.files.list()], list[str])
     assert_type(await client.files.download("f"), bytes)

@@ -21,7 +21,7 @@ async def aread_items() -> AsyncIterator[dict[str, Any]]:
 def misuse(client: Client, path: Path) -> None:
     Client(7)  # type: ignore[arg-type]
     Client(timeout="5")  # type: ignore[arg-type]
-    Client(journal=True)  # type: ignore[call-arg]
+    Client(journal=7)  # type: ignore[arg-type]
     Client(http_client=httpx2.AsyncClient())  # type: ignore[arg-type]
     Client(budget=20)  # type: ignore[arg-type]
     Client(breaker=True)  # type: ignore[arg-type]
@@ -29,6 +29,9 @@ def misuse(client: Client, path: Path) -> None:
     client.with_options(api_key="other")  # type: ignore[call-arg]
     client.files.upload(7)  # type: ignore[arg-type]
     client.files.upload(path, nonsense=1)  # type: ignore[call-arg]
+    client.files.upload_many(path)  # type: ignore[arg-type]
+    client.files.upload_many([path], idempotency_key="one for all")  # type: ignore[call-arg]
+    client.files.upload_many([7])  # type: ignore[list-item]
     client.files.get("f", idempotency_key="reads have none")  # type: ignore[call-arg]
     print(client.files.download("f").name)  # type: ignore[attr-defined]
     client.batch_predictions.create([])  # type: ignore[call-arg]

@@ -42,9 +42,16 @@ models = App(
 credits = App(
     name="credits", help="Show, add and estimate the workspace's credits.", default_parameter=_PARAMETER, group=_OPERATE
 )
+journal = App(
+    name="journal",
+    help="Show what SDK programs with a journal have under way, or forget it.",
+    default_parameter=_PARAMETER,
+    group=_OPERATE,
+)
 app.command(keys)
 app.command(credits)
 app.command(models)
+app.command(journal)
 
 
 @app.command(group=_WORK)
@@ -446,6 +453,34 @@ def models_list(*, common: Common = COMMON) -> None:
     from ._models import list_models
 
     list_models(common.words)
+
+
+@journal.default
+def journal_list(file: Path | None = None, /, *, common: Common = COMMON) -> None:
+    """Show what SDK programs with a journal have under way: calls without their answer, how much of an upload has arrived.
+
+    Parameters
+    ----------
+    file
+        A journal; without it all in the state folder of this user.
+    """
+    from ._journal import list_journals
+
+    list_journals(common, file)
+
+
+@journal.command(name="clear")
+def journal_clear(file: Path | None = None, /, *, common: Common = COMMON) -> None:
+    """Forget what journals hold: the same calls are new work then, and may be done twice.
+
+    Parameters
+    ----------
+    file
+        A journal; without it all in the state folder of this user.
+    """
+    from ._journal import clear_journals
+
+    clear_journals(common, file)
 
 
 @app.command(group=_HELP)

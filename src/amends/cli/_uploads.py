@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from amends.client import Client
+from amends.client import Client, Upload, UploadProgress
 from amends.exceptions import ApiError
 
 from ._exits import REFUSED, CommandError
 from ._inputs import Input
 from ._sources import upload_key
-
-AT_ONCE = 4
 
 
 class UploadRefused(CommandError):
@@ -29,48 +26,39 @@ def upload(
     """Upload each distinct path; returns the file id of each, or the path itself where it cannot be read.
 
     Such an item then fails alone, as ``file_not_found``, and says which path was meant.
-    ``show`` is told (done, unreadable, total). An error of the server ends it; what was sent is found again under its key.
+    ``show`` is told (done, unreadable, total). An error of the server ends it; what was sent is found again under its key, and a
+    large file goes on where it was.
     """
     distinct = list(dict.fromkeys(paths))
-    found: dict[Path, str] = {}
+    found = {path: str(path) for path in distinct}
+    sent: list[Path] = []
     unreadable = 0
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="upload") as pool:
-        for path, file_id in _as_they_come(pool, client, distinct, print_):
-            found[path] = file_id or str(path)
-            unreadable += file_id is None
-            show(len(found), unreadable, len(distinct))
+
+    def uploads() -> Iterator[Upload]:
+        nonlocal unreadable
+        for path in distinct:
+            if (one := _upload_of(path, print_)) is None:
+                unreadable += 1
+            else:
+                sent.append(path)
+                yield one
+
+    def tell(progress: UploadProgress) -> None:
+        show(progress.done + unreadable, progress.failed + unreadable, len(distinct))
+
+    for path, one in zip(sent, client.files.upload_many(uploads(), on_progress=tell), strict=True):
+        if isinstance(one.error, ApiError):
+            raise UploadRefused(f"{path}: {one.error}") from one.error
+        if one.file is not None:  # else it could not be read: no permission, gone meanwhile
+            found[path] = one.file.id
     return found
 
 
-def _as_they_come(
-    pool: ThreadPoolExecutor, client: Client, paths: Sequence[Path], print_: str
-) -> Iterator[tuple[Path, str | None]]:
-    """Keeps a bounded number under way, so that a million paths cost no million futures."""
-    under_way: dict[Future[str | None], Path] = {}
-    waiting = iter(paths)
+def _upload_of(path: Path, print_: str) -> Upload | None:
+    """What to send; None for what is no file: a pipe or a device would be waited for without end."""
     try:
-        while True:
-            while len(under_way) < 2 * AT_ONCE and (path := next(waiting, None)) is not None:
-                under_way[pool.submit(_upload_one, client, path, print_)] = path
-            if not under_way:
-                return
-            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                yield under_way.pop(future), future.result()
-    finally:
-        for future in under_way:
-            future.cancel()
-
-
-def _upload_one(client: Client, path: Path, print_: str) -> str | None:
-    if not path.is_file():  # a pipe or a device would be waited for without end
-        return None
-    try:
-        key = upload_key(path, print_)
-        with path.open("rb") as stream:
-            return client.files.upload(stream, filename=path.name, idempotency_key=key).id
-    except ApiError as error:
-        raise UploadRefused(f"{path}: {error}") from error
-    except OSError:  # no permission, gone meanwhile; what the network does is no OSError of the SDK's
+        return Upload(path, path.name, idempotency_key=upload_key(path, print_)) if path.is_file() else None
+    except OSError:
         return None
 
 

@@ -12,7 +12,11 @@ from amends._lazy import front_door
 if TYPE_CHECKING:
     from ._client import AsyncClient, Client
     from ._context import Clock, GiveUpEvent, ResponseEvent, RetryEvent
+    from ._entries import JournalEntry
     from ._events import RunEvent
+    from ._journal import Journal, read_journal
+    from ._journal_places import journal_folder
+    from ._many import Upload, Uploaded, UploadProgress
     from ._models import (
         ApiKeyRecord,
         BatchPrediction,
@@ -45,6 +49,10 @@ _HOMES = {
     "_client": ("AsyncClient", "Client"),
     "_context": ("Clock", "GiveUpEvent", "ResponseEvent", "RetryEvent"),
     "_events": ("RunEvent",),
+    "_entries": ("JournalEntry",),
+    "_journal": ("Journal", "read_journal"),
+    "_journal_places": ("journal_folder",),
+    "_many": ("Upload", "UploadProgress", "Uploaded"),
     "_models": (
         "ApiKeyRecord",
         "BatchPrediction",
@@ -97,6 +105,8 @@ __all__ = [
     "GiveUpEvent",
     "ItemAttempt",
     "ItemRecord",
+    "Journal",
+    "JournalEntry",
     "Manifest",
     "Me",
     "Page",
@@ -111,6 +121,11 @@ __all__ = [
     "Run",
     "RunEvent",
     "Sample",
+    "Upload",
+    "UploadProgress",
+    "Uploaded",
+    "journal_folder",
+    "read_journal",
 ]
 
 __getattr__, __dir__ = front_door(__name__, _HOME_OF, __all__)

@@ -149,10 +149,11 @@ class BatchPredictions(RunMethods[BatchPrediction]):
     ) -> Reconciliation:
         """Read all results of a finished batch and name every id that is missing, doubled or unexpected.
 
-        custom_ids: what was to come; None compares with the batch's own count. The lines are checked against the manifest,
+        custom_ids: what was to come; None takes what the client's journal knows to have been sent, and without one compares
+        with the batch's own count. The lines are checked against the manifest,
         unless ``lineage`` merges in those of retries. Holds the ids in memory, not the lines.
         """
-        flow = reconciliation(self._runs.context, self._runs.path(id), custom_ids, lineage, options)
+        flow = reconciliation(self._runs.context, id, self._runs.path(id), custom_ids, lineage, options)
         return self._loop.run(flow)
 
 
@@ -257,8 +258,9 @@ class AsyncBatchPredictions(AsyncRunMethods[BatchPrediction]):
     ) -> Reconciliation:
         """Read all results of a finished batch and name every id that is missing, doubled or unexpected.
 
-        custom_ids: what was to come; None compares with the batch's own count. The lines are checked against the manifest,
+        custom_ids: what was to come; None takes what the client's journal knows to have been sent, and without one compares
+        with the batch's own count. The lines are checked against the manifest,
         unless ``lineage`` merges in those of retries. Holds the ids in memory, not the lines.
         """
-        flow = reconciliation(self._runs.context, self._runs.path(id), custom_ids, lineage, options)
+        flow = reconciliation(self._runs.context, id, self._runs.path(id), custom_ids, lineage, options)
         return await self._loop.run(flow)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
 import os
 import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import IO, Any, BinaryIO, Final, Protocol
+from typing import IO, Any, Final, Protocol
 
 from ._json import encode, encode_item
 
-_BLOCK_BYTES: Final = 64 * 1024
+BLOCK_BYTES: Final = 64 * 1024
 
 
 class BodyFault(Exception):
@@ -28,6 +27,10 @@ class DeadlinePassed(Exception):
 
 Guard = Callable[[], None]
 """Called before each piece of a body; raises DeadlinePassed."""
+
+
+Watch = Callable[[str], object]
+"""Told the custom_id of each item that is sent."""
 
 
 class Body(Protocol):
@@ -61,6 +64,10 @@ class JsonBody:
 
     async_arguments = sync_arguments
 
+    def digest(self) -> str:
+        """SHA-256 in hex."""
+        return hashlib.sha256(self._content).hexdigest()
+
     def close(self) -> None:
         pass
 
@@ -92,17 +99,50 @@ class NdjsonBody:
         if not isinstance(self._items, Iterable):
             raise TypeError("items is asynchronous, which only an AsyncClient can go through")
         if isinstance(self._items, Sequence):
-            return {"content": _guarded(_encoded(self._first, self._items), guard)}
+            return {"content": guarded(_encoded(self._first, self._items), guard)}
         if self._source is None:
             self._source = _encoded(self._first, self._items)
-        return {"content": _guarded(self._spooled(self._source), guard)}
+        return {"content": guarded(self._spooled(self._source), guard)}
 
     def async_arguments(self, guard: Guard) -> dict[str, Any]:
         if isinstance(self._items, Iterable):
-            return {"content": _in_tasks(self.sync_arguments(guard)["content"])}
+            return {"content": in_tasks(self.sync_arguments(guard)["content"])}
         if self._asource is None:
             self._asource = _aencoded(self._first, self._items)
         return {"content": self._aspooled(self._asource, guard)}
+
+    def digest(self, watch: Watch | None = None) -> str:
+        """SHA-256 in hex, of all items before any is sent; what can be had only once is kept, and sent from there."""
+        if not isinstance(self._items, Iterable):
+            raise TypeError("items is asynchronous, which only an AsyncClient can go through")
+        digest = hashlib.sha256()
+        for block in self._first_pass(watch):
+            digest.update(block)
+        return digest.hexdigest()
+
+    async def adigest(self, watch: Watch | None = None) -> str:
+        """The same where the items may be asynchronous."""
+        digest = hashlib.sha256()
+        if isinstance(self._items, Iterable):
+            async for block in in_tasks(self._first_pass(watch)):
+                digest.update(block)
+            return digest.hexdigest()
+        self._keep, self._asource = True, _aencoded(self._first, self._items, watch)
+        async for block in self._asource:
+            self._remember(block)
+            digest.update(block)
+        return digest.hexdigest()
+
+    def _first_pass(self, watch: Watch | None) -> Iterator[bytes]:
+        assert isinstance(self._items, Iterable)
+        source = _encoded(self._first, self._items, watch)
+        if isinstance(self._items, Sequence):
+            yield from source
+            return
+        self._keep, self._source = True, source
+        for block in source:
+            self._remember(block)
+            yield block
 
     def _spooled(self, source: Iterator[bytes]) -> Iterator[bytes]:
         yield from self._kept()
@@ -126,7 +166,7 @@ class NdjsonBody:
         end, place = self._spool.seek(0, os.SEEK_END), 0
         while place < end:
             self._spool.seek(place)
-            block = self._spool.read(_BLOCK_BYTES)
+            block = self._spool.read(BLOCK_BYTES)
             place += len(block)
             yield block
 
@@ -145,107 +185,20 @@ class NdjsonBody:
             self._spool = None
 
 
-class UploadBody:
-    """A multipart form of one file and some fields.
-
-    file: a path, opened anew for each try; bytes; or a binary file object, read from where it stands and put back there
-    for a retry (one that cannot seek is kept in a temporary file while it is read).
-    """
-
-    headers: Mapping[str, str] = {}
-
-    def __init__(
-        self,
-        file: str | os.PathLike[str] | bytes | BinaryIO,
-        filename: str | None,
-        media_type: str | None,
-        fields: Mapping[str, str],
-    ) -> None:
-        self._opened: IO[bytes] | None = None
-        opened: Any = file
-        if isinstance(file, str | os.PathLike):
-            opened = self._opened = Path(file).open("rb")  # noqa: SIM115 - open until close()
-        elif isinstance(file, bytes | bytearray | memoryview):
-            opened = io.BytesIO(file)
-        if isinstance(opened, io.TextIOBase) or not hasattr(opened, "read"):
-            raise TypeError("file is a path, bytes or a file object opened in binary mode")
-        if filename is None:
-            name = getattr(opened, "name", None)
-            filename = Path(name).name if isinstance(name, str) and name else "upload"
-        self._source = _Rewindable(opened)
-        # A name that is no text (surrogates of undecodable bytes) cannot go on the wire as it is.
-        self._filename = filename.encode("utf-8", "replace").decode()
-        self._media_type = media_type
-        self._fields = fields
-
-    def sync_arguments(self, guard: Guard) -> dict[str, Any]:
-        self._source.guard = guard
-        part = (self._filename, self._source) + ((self._media_type,) if self._media_type else ())
-        return {"files": {"file": part}, "data": dict(self._fields)}
-
-    async_arguments = sync_arguments
-
-    def close(self) -> None:
-        self._source.close()
-        if self._opened is not None:
-            self._opened.close()
-
-
-class _Rewindable:
-    """A file whose position 0 is where it stood when it was handed over."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.guard: Guard = _never
-        self._copy: IO[bytes] | None = None
-        try:
-            self._start = file.tell()
-            file.seek(self._start)
-            self._file: Any = file
-        except (OSError, AttributeError):  # a pipe or the like: io.UnsupportedOperation is an OSError
-            self._copy = self._file = tempfile.TemporaryFile(prefix="amends-upload-")  # noqa: SIM115 - until close()
-            self._start = 0
-            while block := file.read(_BLOCK_BYTES):
-                self._copy.write(block)
-            self._copy.seek(0)
-
-    def read(self, size: int = -1) -> bytes:
-        self.guard()
-        try:
-            block: bytes = self._file.read(size)
-        except Exception as error:
-            raise BodyFault(error) from error
-        return block
-
-    def tell(self) -> int:
-        return int(self._file.tell()) - self._start
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        place = offset + self._start if whence == os.SEEK_SET else offset
-        return int(self._file.seek(place, whence)) - self._start
-
-    def close(self) -> None:
-        if self._copy is not None:
-            self._copy.close()
-
-
-def _never() -> None:
-    pass
-
-
-def _guarded(blocks: Iterator[bytes], guard: Guard) -> Iterator[bytes]:
+def guarded(blocks: Iterator[bytes], guard: Guard) -> Iterator[bytes]:
     for block in blocks:
         guard()
         yield block
 
 
-async def _in_tasks(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def in_tasks(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
     for block in blocks:
         yield block
 
 
-def _encoded(first: bytes, items: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+def _encoded(first: bytes, items: Iterable[Mapping[str, Any]], watch: Watch | None = None) -> Iterator[bytes]:
     """Blocks of about 64 KiB, so that neither a million small items nor one large one is held at once."""
-    packer = _Packer(first)
+    packer = _Packer(first, watch)
     try:
         for item in items:
             if block := packer.add(item):
@@ -255,8 +208,10 @@ def _encoded(first: bytes, items: Iterable[Mapping[str, Any]]) -> Iterator[bytes
     yield packer.rest()
 
 
-async def _aencoded(first: bytes, items: AsyncIterable[Mapping[str, Any]]) -> AsyncIterator[bytes]:
-    packer = _Packer(first)
+async def _aencoded(
+    first: bytes, items: AsyncIterable[Mapping[str, Any]], watch: Watch | None = None
+) -> AsyncIterator[bytes]:
+    packer = _Packer(first, watch)
     try:
         async for item in items:
             if block := packer.add(item):
@@ -267,7 +222,8 @@ async def _aencoded(first: bytes, items: AsyncIterable[Mapping[str, Any]]) -> As
 
 
 class _Packer:
-    def __init__(self, first: bytes) -> None:
+    def __init__(self, first: bytes, watch: Watch | None) -> None:
+        self._watch = watch
         self._lines = [first]
         self._bytes = len(first)
         self._count = 0
@@ -276,9 +232,11 @@ class _Packer:
         """Take an item; return a block once there is enough for one."""
         line = encode_item(item, self._count)
         self._count += 1
+        if self._watch is not None:
+            self._watch(str(item.get("custom_id")))
         self._lines += (line, b"\n")
         self._bytes += len(line) + 1
-        return self.rest() if self._bytes >= _BLOCK_BYTES else None
+        return self.rest() if self._bytes >= BLOCK_BYTES else None
 
     def rest(self) -> bytes:
         """Return what no block has been made of yet."""

@@ -10,6 +10,7 @@ import os
 import random
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, Unpack
 
@@ -37,8 +38,12 @@ if TYPE_CHECKING:
     from ._batch_predictions import AsyncBatchPredictions, BatchPredictions
     from ._credits import AsyncCreditAccount, CreditAccount
     from ._files import AsyncFiles, Files
+    from ._journal import Journal
     from ._models import Me
     from ._runs import AsyncRuns, Runs
+
+
+JournalChoice = bool | str | os.PathLike[str] | None
 
 
 class _NotGiven:
@@ -50,6 +55,16 @@ NOT_GIVEN: Final = _NotGiven()
 Seconds = float | None | _NotGiven
 Budget = RetryBudget | None | _NotGiven
 S = TypeVar("S", bound="_Settings")
+
+
+def _journal(chosen: JournalChoice, clock: Clock) -> Journal | None:
+    if chosen is None or chosen is False:
+        return None
+    from ._journal import Journal
+    from ._journal_places import own_journal
+
+    path = own_journal() if chosen is True else os.fspath(chosen)
+    return Journal(Path(path), now=clock.time)
 
 
 class _Settings:
@@ -68,16 +83,20 @@ class _Settings:
         clock: Clock | None,
         draw: Draw,
         new_key: Callable[[], str],
+        journal: JournalChoice,
     ) -> None:
+        clock = SystemClock() if clock is None else clock
+        self._owns_journal = True
         self._context = Context(
             base_url=resolve_base_url(base_url, os.environ),
             api_key=resolve_api_key(api_key, os.environ),
             policy=policy,
-            clock=SystemClock() if clock is None else clock,
+            clock=clock,
             draw=draw,
             new_key=new_key,
             hooks=hooks,
             guards=Guards(RetryBudget() if isinstance(budget, _NotGiven) else budget, breaker),
+            journal=_journal(journal, clock),
         )
 
     def _with_policy(self: S, timeout: Seconds, deadline: Seconds, max_retries: int | _NotGiven) -> S:
@@ -90,9 +109,17 @@ class _Settings:
         copy = object.__new__(type(self))
         # Resources made so far hold the old policy.
         copy.__dict__ = {name: value for name, value in self.__dict__.items() if name.startswith("_")}
-        copy.__dict__["_owns_pool"] = False
+        copy.__dict__["_owns_pool"] = copy.__dict__["_owns_journal"] = False
         copy._context = dataclasses.replace(context, policy=changed)
         return copy
+
+    def _end_journal(self, *, is_done: bool = False) -> None:
+        """Let go of the journal, if this client opened it. is_done: all that it was for has been done."""
+        journal = self._context.journal
+        if journal is not None and self._owns_journal:
+            if is_done:
+                journal.clear()
+            journal.close(is_done=is_done)
 
     @property
     def base_url(self) -> str:
@@ -122,7 +149,10 @@ class Client(_Settings):
     budget: what retries are paid from; not given, one with the usual settings; one ``RetryBudget`` may serve several
     clients; None for no bound. breaker: holds calls back from a route group that keeps failing, which raises
     CircuitOpenError; its settings serve for each group; None for none, and bulk work then pauses instead.
-    http_client: sends the requests, and stays open for whoever made it; None makes one, which ``close`` closes.
+    journal: a file in which what is done is written down, so that the program, killed and run again, does nothing twice;
+    True takes one that belongs to the program, its arguments and its working folder. It is kept until the ``with`` block
+    ends without an exception. http_client: sends the requests, and stays open for whoever made it; None makes one, which
+    ``close`` closes.
     on_retry, on_give_up, on_response: told what happens; one that raises is logged and changes nothing. clock, draw,
     new_key: where time, randomness and idempotency keys come from.
 
@@ -139,6 +169,7 @@ class Client(_Settings):
         max_retries: int = 3,
         budget: Budget = NOT_GIVEN,
         breaker: Breaker | None = None,
+        journal: JournalChoice = None,
         http_client: httpx2.Client | None = None,
         on_retry: Callable[[RetryEvent], object] | None = None,
         on_give_up: Callable[[GiveUpEvent], object] | None = None,
@@ -149,7 +180,7 @@ class Client(_Settings):
     ) -> None:
         policy = Policy(timeout, deadline, max_retries)
         hooks = Hooks(on_retry, on_give_up, on_response)
-        self._configure(api_key, base_url, policy, budget, breaker, hooks, clock, draw, new_key)
+        self._configure(api_key, base_url, policy, budget, breaker, hooks, clock, draw, new_key, journal)
         import httpx2
 
         from ._loops import SyncLoop
@@ -211,7 +242,8 @@ class Client(_Settings):
         return self._with_policy(timeout, deadline, max_retries)
 
     def close(self) -> None:
-        """Close the connections, if this client made them."""
+        """Close the connections, if this client made them. The journal keeps what it holds."""
+        self._end_journal()
         if self._owns_pool:
             self._loop.http.close()
 
@@ -221,7 +253,10 @@ class Client(_Settings):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Literal[False]:
-        self.close()
+        try:
+            self._end_journal(is_done=kind is None)
+        finally:
+            self.close()
         return False
 
 
@@ -241,6 +276,7 @@ class AsyncClient(_Settings):
         max_retries: int = 3,
         budget: Budget = NOT_GIVEN,
         breaker: Breaker | None = None,
+        journal: JournalChoice = None,
         http_client: httpx2.AsyncClient | None = None,
         on_retry: Callable[[RetryEvent], object] | None = None,
         on_give_up: Callable[[GiveUpEvent], object] | None = None,
@@ -251,7 +287,7 @@ class AsyncClient(_Settings):
     ) -> None:
         policy = Policy(timeout, deadline, max_retries)
         hooks = Hooks(on_retry, on_give_up, on_response)
-        self._configure(api_key, base_url, policy, budget, breaker, hooks, clock, draw, new_key)
+        self._configure(api_key, base_url, policy, budget, breaker, hooks, clock, draw, new_key, journal)
         import httpx2
 
         from ._loops import AsyncLoop
@@ -313,7 +349,8 @@ class AsyncClient(_Settings):
         return self._with_policy(timeout, deadline, max_retries)
 
     async def aclose(self) -> None:
-        """Close the connections, if this client made them."""
+        """Close the connections, if this client made them. The journal keeps what it holds."""
+        self._end_journal()
         if self._owns_pool:
             await self._loop.http.aclose()
 
@@ -323,5 +360,8 @@ class AsyncClient(_Settings):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Literal[False]:
-        await self.aclose()
+        try:
+            self._end_journal(is_done=kind is None)
+        finally:
+            await self.aclose()
         return False

@@ -8,13 +8,16 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict
 
 from amends.resilience import Draw, RetryBudget
 
 from ._exceptions import AmendsError, Attempt
 from ._guards import Guards
 from ._settings import Secret
+
+if TYPE_CHECKING:
+    from ._journal import Journal
 
 LOGGER: Final = logging.getLogger("amends")
 
@@ -129,7 +132,10 @@ def new_idempotency_key() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """All a flow needs. api_key: None where none is sent. Copies of a client share its guards."""
+    """All a flow needs. api_key: None where none is sent. journal: None where what was done is not kept.
+
+    Copies of a client share its guards and its journal.
+    """
 
     base_url: str
     api_key: Secret | None
@@ -139,6 +145,7 @@ class Context:
     new_key: Callable[[], str] = new_idempotency_key
     hooks: Hooks = field(default_factory=Hooks)
     guards: Guards = field(default_factory=lambda: Guards(RetryBudget(), None))
+    journal: Journal | None = None
 
 
 class ReadOptions(TypedDict, total=False):

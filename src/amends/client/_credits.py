@@ -9,7 +9,7 @@ from ._context import Context, ReadOptions, WriteOptions
 from ._flow import Flow
 from ._loops import AsyncLoop, SyncLoop
 from ._models import CreditConservation, CreditEntry, CreditEstimate, Credits
-from ._operations import Rows, fetch, fetch_rows, given
+from ._operations import Rows, fetch, fetch_once, fetch_rows, given
 from ._pages import AsyncPage, Page
 
 _ROOT = "/v1/credits"
@@ -29,7 +29,7 @@ def _history(context: Context, limit: int | None, after: str | None, options: Re
 
 def _top_up(context: Context, amount: float, note: str | None, options: WriteOptions) -> Flow[CreditEntry]:
     body = JsonBody(given(amount=amount, note=note))
-    return fetch(context, CreditEntry, options, "POST", f"{_ROOT}/top-ups", body=body)
+    return fetch_once(context, CreditEntry, options, "POST", f"{_ROOT}/top-ups", body=body)
 
 
 def _conservation(context: Context, options: ReadOptions) -> Flow[CreditConservation]:

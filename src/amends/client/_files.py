@@ -3,39 +3,76 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO, Unpack, overload
 
-from ._bodies import UploadBody
 from ._context import Context, ReadOptions, WriteOptions
-from ._flow import Flow
+from ._entries import Entry
+from ._exchange import Call, exchange
+from ._flow import Answer, Do, Flow
+from ._journaling import begin, finish
 from ._loops import AsyncLoop, SyncLoop
-from ._models import Deleted, File
-from ._operations import Rows, fetch, fetch_rows, given, segment
+from ._many import OnUpload, Upload, Uploaded, arun_many, run_many
+from ._models import Deleted, File, read
+from ._operations import Rows, fetch, fetch_once, fetch_rows, given, segment
 from ._pages import AsyncPage, Page
+from ._resuming import RESUMABLE_BYTES, send_in_parts
 from ._streams import download
-
-Uploadable = str | os.PathLike[str] | bytes | BinaryIO
+from ._upload_bodies import Source, Uploadable, UploadBody
 
 _ROOT = "/v1/files"
 
 
-def _upload(
-    context: Context,
-    file: Uploadable,
-    filename: str | None,
-    media_type: str | None,
-    purpose: str | None,
-    expires_after: int | None,
-    options: WriteOptions,
-) -> Flow[File]:
-    fields = {name: str(value) for name, value in given(purpose=purpose, expires_after=expires_after).items()}
-    body = UploadBody(file, filename, media_type, fields)
-    return fetch(context, File, options, "POST", _ROOT, body=body, is_bulk=True)
+def _upload(context: Context, upload: Upload, resumable: bool | None, options: WriteOptions) -> Flow[File]:
+    source = Source(upload.file, upload.filename)
+    try:
+        in_parts = resumable if resumable is not None else source.size >= RESUMABLE_BYTES
+        send = _send_in_parts if in_parts else _send_whole
+        if context.journal is None:
+            answer = yield from send(context, source, upload, options, None)
+            return read(File, answer)
+        content: str = yield Do(source.sha256)
+        said = [source.filename, upload.media_type, upload.purpose, upload.expires_after]
+        entry = yield from begin(context, "files.upload", content, said, options, total=source.size)
+        if entry.answer is not None:
+            return read(File, Answer(200, {}, entry.answer))
+        answer = yield from send(context, source, upload, {**options, "idempotency_key": entry.key}, entry)
+        yield from finish(context, entry, answer)
+        return read(File, answer)
+    finally:
+        source.close()
+
+
+def _with_key(upload: Upload, options: ReadOptions) -> WriteOptions:
+    own: WriteOptions = {} if upload.idempotency_key is None else {"idempotency_key": upload.idempotency_key}
+    return {**options, **own}
+
+
+def _send_whole(
+    context: Context, source: Source, upload: Upload, options: WriteOptions, entry: Entry | None
+) -> Flow[Answer]:
+    fields = given(purpose=upload.purpose, expires_after=upload.expires_after)
+    body = UploadBody(source, upload.media_type, {name: str(value) for name, value in fields.items()})
+    return exchange(context, Call("POST", _ROOT, body=body, is_bulk=True), options)
+
+
+def _send_in_parts(
+    context: Context, source: Source, upload: Upload, options: WriteOptions, entry: Entry | None
+) -> Flow[Answer]:
+    fields = given(
+        filename=source.filename,
+        media_type=upload.media_type,
+        purpose=upload.purpose,
+        expires_after=upload.expires_after,
+    )
+    key = options.get("idempotency_key") or context.new_key()
+    note = None if context.journal is None or entry is None else partial(context.journal.note, entry)
+    return send_in_parts(context, source, {name: str(value) for name, value in fields.items()}, key, options, note)
 
 
 def _download(context: Context, id: str, to: str | os.PathLike[str] | None, options: ReadOptions) -> Flow[bytes | Path]:
@@ -84,15 +121,39 @@ class Files:
         media_type: str | None = None,
         purpose: str | None = None,
         expires_after: int | None = None,
+        resumable: bool | None = None,
         **options: Unpack[WriteOptions],
     ) -> File:
         """Store a file; return its record.
 
         file: a path, bytes, or a file object opened in binary mode, read from where it stands. filename: None takes the
         path's or file's own. media_type: a hint; content decides. expires_after: seconds until it is deleted, None keeps
-        it. ``timeout`` bounds each silence, ``deadline`` the whole. OSError where the file cannot be read.
+        it. resumable: send it in parts, which go on where one got lost; None does so from 64 MiB on. It must not change
+        meanwhile. ``timeout`` bounds each silence, ``deadline`` the whole. OSError where the file cannot be read.
         """
-        return self._loop.run(_upload(self._context, file, filename, media_type, purpose, expires_after, options))
+        upload = Upload(file, filename, media_type, purpose, expires_after)
+        return self._loop.run(_upload(self._context, upload, resumable, options))
+
+    def upload_many(
+        self,
+        files: Iterable[Uploadable | Upload],
+        *,
+        at_once: int = 4,
+        on_progress: OnUpload | None = None,
+        **options: Unpack[ReadOptions],
+    ) -> Sequence[Uploaded]:
+        """Store files, ``at_once`` of them at a time; return what became of each, in the order given.
+
+        files: what ``upload`` takes, or ``Upload``s, which say more of a file; gone through as there is room. on_progress:
+        told after each file. A file that cannot be read, or that the server refuses, fails alone: see ``Uploaded``. What
+        would fail all of them (no network, no permission) is raised once those under way have ended. ``timeout`` and
+        ``deadline`` are each file's.
+        """
+
+        def send(upload: Upload) -> File:
+            return self._loop.run(_upload(self._context, upload, None, _with_key(upload, options)))
+
+        return run_many(send, files, at_once, on_progress)
 
     def get(self, id: str, **options: Unpack[ReadOptions]) -> File:
         """Return a file's record."""
@@ -128,7 +189,7 @@ class Files:
 
     def delete(self, id: str, **options: Unpack[WriteOptions]) -> Deleted:
         """Delete a file."""
-        return self._loop.run(fetch(self._context, Deleted, options, "DELETE", f"{_ROOT}/{segment(id)}"))
+        return self._loop.run(fetch_once(self._context, Deleted, options, "DELETE", f"{_ROOT}/{segment(id)}"))
 
 
 class AsyncFiles:
@@ -146,15 +207,39 @@ class AsyncFiles:
         media_type: str | None = None,
         purpose: str | None = None,
         expires_after: int | None = None,
+        resumable: bool | None = None,
         **options: Unpack[WriteOptions],
     ) -> File:
         """Store a file; return its record.
 
         file: a path, bytes, or a file object opened in binary mode, read from where it stands. filename: None takes the
         path's or file's own. media_type: a hint; content decides. expires_after: seconds until it is deleted, None keeps
-        it. ``timeout`` bounds each silence, ``deadline`` the whole. OSError where the file cannot be read.
+        it. resumable: send it in parts, which go on where one got lost; None does so from 64 MiB on. It must not change
+        meanwhile. ``timeout`` bounds each silence, ``deadline`` the whole. OSError where the file cannot be read.
         """
-        return await self._loop.run(_upload(self._context, file, filename, media_type, purpose, expires_after, options))
+        upload = Upload(file, filename, media_type, purpose, expires_after)
+        return await self._loop.run(_upload(self._context, upload, resumable, options))
+
+    async def upload_many(
+        self,
+        files: Iterable[Uploadable | Upload],
+        *,
+        at_once: int = 4,
+        on_progress: OnUpload | None = None,
+        **options: Unpack[ReadOptions],
+    ) -> Sequence[Uploaded]:
+        """Store files, ``at_once`` of them at a time; return what became of each, in the order given.
+
+        files: what ``upload`` takes, or ``Upload``s, which say more of a file; gone through as there is room. on_progress:
+        told after each file. A file that cannot be read, or that the server refuses, fails alone: see ``Uploaded``. What
+        would fail all of them (no network, no permission) is raised once those under way have ended. ``timeout`` and
+        ``deadline`` are each file's.
+        """
+
+        async def send(upload: Upload) -> File:
+            return await self._loop.run(_upload(self._context, upload, None, _with_key(upload, options)))
+
+        return await arun_many(send, files, at_once, on_progress)
 
     async def get(self, id: str, **options: Unpack[ReadOptions]) -> File:
         """Return a file's record."""
@@ -190,4 +275,4 @@ class AsyncFiles:
 
     async def delete(self, id: str, **options: Unpack[WriteOptions]) -> Deleted:
         """Delete a file."""
-        return await self._loop.run(fetch(self._context, Deleted, options, "DELETE", f"{_ROOT}/{segment(id)}"))
+        return await self._loop.run(fetch_once(self._context, Deleted, options, "DELETE", f"{_ROOT}/{segment(id)}"))

@@ -7,12 +7,13 @@ that yields what is to be done and is sent what came of it. It does no I/O. Two 
     Send(request) → Answer | Failure      Sleep(seconds) → None
     Read()        → bytes | None | Failure   the next piece of the streamed answer; None at its end
     Close()       → None                     the streamed answer is done with
+    Do(work)      → whatever work returns: something that takes a while, or touches a file
     Emit(values)  → None                     hand these to whoever iterates (streams only)
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -80,11 +81,19 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class Do:
+    """awork: what an AsyncLoop awaits instead; None has it call ``work`` in a thread. What either raises ends the flow."""
+
+    work: Callable[[], Any]
+    awork: Callable[[], Awaitable[Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Emit(Generic[T]):
     values: Sequence[T]
 
 
-Step = Send | Sleep | Read | Close
+Step = Send | Sleep | Read | Close | Do
 Flow = Generator[Step, Any, T]
 """Returns a T in the end."""
 Stream = Generator[Step | Emit[T], Any, None]

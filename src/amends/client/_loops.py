@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import httpx2
 
 from ._bodies import BodyFault, DeadlinePassed
 from ._context import Clock
-from ._flow import Answer, Emit, Failure, Flow, Read, Request, Send, Sleep, Step, Stream
+from ._flow import Answer, Do, Emit, Failure, Flow, Read, Request, Send, Sleep, Step, Stream
 
 T = TypeVar("T")
 
@@ -69,6 +69,9 @@ class SyncLoop:
             return self._clock.sleep(step.seconds)
         if isinstance(step, Read):
             return self._read(held)
+        if isinstance(step, Do):
+            with _own_errors():
+                return step.work()
         return held.close()
 
     def _send(self, request: Request, held: _Held) -> Answer | Failure:
@@ -156,6 +159,9 @@ class AsyncLoop:
             return await self._clock.asleep(step.seconds)
         if isinstance(step, Read):
             return await self._read(held)
+        if isinstance(step, Do):
+            with _own_errors():
+                return await (step.awork() if step.awork else _in_thread(step.work))
         return await held.aclose()
 
     async def _send(self, request: Request, held: _Held) -> Answer | Failure:
@@ -228,6 +234,21 @@ class _Held:
         if response is not None:
             with suppress(httpx2.HTTPError, OSError):
                 await response.aclose()
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """What the caller's own iterable or file raised is raised as it was."""
+    try:
+        yield
+    except BodyFault as fault:
+        raise fault.error from None
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    import asyncio  # which a Client never needs
+
+    return await asyncio.to_thread(work)
 
 
 def _arguments(request: Request) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ._events import RunEvent, watch
 from ._exceptions import Resume
 from ._exchange import Call, exchange
 from ._flow import Flow, Stream
+from ._journaling import exchange_once, sent_ids
 from ._models import Record, Run, read
 from ._pages import read_rows
 from ._reconciling import Reconciliation, reconcile
@@ -84,6 +85,21 @@ def fetch(
     return read(model, (yield from exchange(context, call, options)))
 
 
+def fetch_once(
+    context: Context,
+    model: type[M],
+    options: WriteOptions,
+    method: str,
+    path: str,
+    *,
+    body: Body | None = None,
+    is_bulk: bool = False,
+) -> Flow[M]:
+    """``fetch`` for a call that changes something, which a journal keeps from being sent again by the program's next run."""
+    call = Call(method, path, {}, body, is_bulk=is_bulk)
+    return read(model, (yield from exchange_once(context, call, options)))
+
+
 def fetch_rows(
     context: Context, model: type[M], options: ReadOptions, path: str, query: Mapping[str, Any]
 ) -> Flow[Rows[M]]:
@@ -130,7 +146,8 @@ def create(
         raise TypeError("items is an iterable of mappings, each with a custom_id")
     chosen: dict[str, Any] = {name: value for name, value in options.items() if name in PARAMETERS}
     body = NdjsonBody(given(**parameters, **chosen), items, keep=context.policy.max_retries > 0)
-    return fetch(context, model, options, "POST", "/v1/batch-predictions", body=body, is_bulk=True)
+    send = fetch if parameters.get("dry_run") else fetch_once
+    return send(context, model, options, "POST", "/v1/batch-predictions", body=body, is_bulk=True)
 
 
 class Replacement(TypedDict, total=False):
@@ -163,7 +180,7 @@ class RunOperations(Generic[R]):
 
     def act(self, run_id: str, action: str, options: WriteOptions, body: Mapping[str, Any] | None = None) -> Flow[R]:
         content = None if body is None else JsonBody(body)
-        return fetch(self.context, self.model, options, "POST", self.path(run_id, f"/{action}"), body=content)
+        return fetch_once(self.context, self.model, options, "POST", self.path(run_id, f"/{action}"), body=content)
 
     def read(self, model: type[M], run_id: str, what: str, options: ReadOptions) -> Flow[M]:
         return fetch(self.context, model, options, "GET", self.path(run_id, f"/{what}"))
@@ -232,7 +249,8 @@ def results(
 
 
 def reconciliation(
-    context: Context, path: str, custom_ids: Iterable[str] | None, lineage: bool, options: ReadOptions
+    context: Context, run_id: str, path: str, custom_ids: Iterable[str] | None, lineage: bool, options: ReadOptions
 ) -> Flow[Reconciliation]:
-    """Compare results with what was to come."""
-    return reconcile(context, path, ResultQuery(lineage=lineage).call(path), custom_ids, options)
+    """Compare results with what was to come: what is given, else what the journal knows to have been sent."""
+    wanted = custom_ids if custom_ids is not None else (yield from sent_ids(context, run_id))
+    return (yield from reconcile(context, path, ResultQuery(lineage=lineage).call(path), wanted, options))
