@@ -164,11 +164,13 @@ async def pieces(request: Request, silence_seconds: float) -> AsyncIterator[byte
     stream = request.stream().__aiter__()
     while True:
         try:
-            yield await asyncio.wait_for(anext(stream), silence_seconds)
+            async with asyncio.timeout(silence_seconds):
+                piece = await anext(stream)
         except StopAsyncIteration:
             return
         except TimeoutError:
             raise Stalled(silence_seconds) from None
+        yield piece
 
 
 def described(upload: UploadRecord) -> Described:
