@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from amends import AsyncClient, Client
-from amends.client import JournalEntry, read_journal
+from amends.client import JournalEntry, ResponseEvent, read_journal
+from amends.client import _resuming as resuming
+from amends.client._entries import SentIds
 from amends.exceptions import ApiError, ValidationError
 from tests.servers import RunningServer
 
@@ -150,6 +152,35 @@ def test_large_files_go_on_in_the_next_run(program: Run, shell: RunningServer, t
     assert (entry.received, entry.total, entry.resource_id) == (len(content), len(content), files[0].id)
 
 
+def test_a_large_file_goes_on_with_the_part_that_was_next(
+    shell: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between two parts, it sends the rest; the server has one file, made of both runs."""
+    monkeypatch.setattr(resuming, "PART_BYTES", 100_000)
+    path = tmp_path / "large.bin"
+    path.write_bytes(os.urandom(1_000_000))
+    parts: list[int] = []
+
+    def watch(event: ResponseEvent) -> None:
+        parts.append(event.method == "PATCH")
+        if sum(parts) == 4:
+            raise KeyboardInterrupt  # as good as a kill: nothing between here and the end of the program handles it
+
+    def run(**hooks: Any) -> Any:
+        with Client(shell.key, shell.base_url, journal=tmp_path / "journal", **hooks) as client:
+            return client.files.upload(path, resumable=True)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(on_response=watch)
+    (entry,) = read_journal(tmp_path / "journal")
+    assert (entry.received, entry.total, entry.finished_at) == (300_000, 1_000_000, None)
+    rest: list[str] = []
+    file = run(on_response=lambda event: rest.append(event.method))
+    assert rest.count("PATCH") == 6
+    with shell.client() as client:
+        assert client.get(f"/v1/files/{file.id}/content").content == path.read_bytes()
+
+
 def test_a_journal_tells_what_it_holds(program: Run, tmp_path: Path) -> None:
     seen: list[list[JournalEntry]] = []
 
@@ -181,11 +212,23 @@ def test_a_refused_call_may_be_mended_and_made_again(program: Run, shell: Runnin
     assert effects(shell) == before + 1
 
 
-def test_reconcile_knows_what_was_sent_without_being_told(server: RunningServer, tmp_path: Path) -> None:
+def test_reconcile_knows_what_was_sent_and_names_what_is_missing_or_doubled(
+    server: RunningServer, tmp_path: Path
+) -> None:
     with Client(server.key, server.base_url, journal=tmp_path / "journal") as client:
         batch = client.batch_predictions.create(texts(25_000), model="local/echo")
         client.batch_predictions.wait(batch.id, timeout=60)
         report = client.batch_predictions.reconcile(batch.id)
         assert (report.is_complete, report.expected, report.received) == (True, 25_000, 25_000)
-        with server.owner.services.database.read() as tx:
-            assert tx.value("select count(*) from item where custom_id = 'item-7'") == 1
+        sent = SentIds()
+        for custom_id in ("lost", "item-7"):
+            sent.add(custom_id)
+        journal = client._context.journal
+        assert journal
+        row = {"part": 99, "custom_ids": sent.rows()[0], "resource_id": batch.id}
+        journal._connection.execute(
+            "insert into sent select fingerprint, ordinal, :part, :custom_ids from entry where resource_id = :resource_id",
+            row,
+        )
+        report = client.batch_predictions.reconcile(batch.id)
+        assert (report.is_complete, report.missing, report.doubled) == (False, ("lost",), ("item-7",))
