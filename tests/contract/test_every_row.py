@@ -18,11 +18,17 @@ from amends import Client, exceptions
 from amends.engine import Engine, EngineSettings
 from amends.exceptions import ApiError
 from amends.ledger import SqliteLedger
-from amends.problems import CATALOGUE, Problem, Row, problem
+from amends.problems import CATALOGUE, STANDARD_MEMBERS, Problem, Row, problem
+from amends.server.composition import processor_settings
 from amends.server.settings import Settings
 from tests.batches import PATH, read
+from tests.contract import provoking
+from tests.contract.provoking import WAYS, Scene
+from tests.hosts import running_host
 from tests.problem_shape import assert_problem
+from tests.providers import provider_of
 from tests.servers import RunningServer, running_server
+from tests.upstream import refusal, running_upstream
 
 ROWS = list(CATALOGUE.values())
 OF_ENDPOINTS = [row for row in ROWS if "E" in row.where]
@@ -35,7 +41,12 @@ def by_slug(rows: list[Row]) -> pytest.MarkDecorator:
 
 def impatient_engine(settings: Settings, ledger: SqliteLedger, data: Path) -> Engine:
     """An engine that gives an item two tries: what may pass is tried again, and the tests do not wait long for its end."""
-    return Engine(ledger, blobs=data / "blobs", settings=EngineSettings(workers=1, max_attempts=2))
+    return Engine(
+        ledger,
+        blobs=data / "blobs",
+        processor_settings=processor_settings(settings),
+        settings=EngineSettings(workers=1, max_attempts=2),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +144,40 @@ def test_its_page_and_the_command_line_say_how(server: RunningServer, row: Row) 
     assert row.simulations
     assert all(escape(one) in page for one in (row.provoke, *row.simulations))
     assert (body["provoke"], body["simulate"]) == (row.provoke, list(row.simulations))
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A server on which every row can be provoked for real, a host with no pages, and a provider that is always busy."""
+    place = tmp_path_factory.mktemp("scene")
+    with running_upstream(lambda call: refusal(429, "busy")) as upstream, running_host() as host:
+        flags: dict[str, Any] = {
+            "fetch__allow": ("127.0.0.1",),
+            "limits__json_body_bytes": provoking.BODY_BYTES,
+            "limits__json_bodies_bytes": provoking.BODIES_BYTES,
+            "limits__uploads_per_minute": provoking.UPLOADS_A_MINUTE,
+            "credits__prices": {provoking.PRICED: 2.0},
+            "providers": {"acme": provider_of(upstream).to_table()},
+        }
+        with (
+            running_server(place / "data", engine=impatient_engine, **flags) as server,
+            server.client() as client,
+            server.client(server.new_key(mode="test")) as tester,
+        ):
+            yield Scene(server, client, tester, host, place)
+
+
+def test_there_is_a_way_to_provoke_every_row() -> None:
+    assert WAYS.keys() == CATALOGUE.keys()
+
+
+@by_slug(ROWS)
+def test_what_its_page_says_provokes_it(scene: Scene, row: Row) -> None:
+    met = WAYS[row.slug](scene)
+    if isinstance(met, httpx2.Response):
+        assert_problem(met, row.slug)
+        return
+    assert met["type"].endswith(f"/errors/{row.slug}")
+    assert (met["status"], met["title"]) == (row.status, row.title)
+    assert row.admits(met["error_code"])
+    assert set(met) <= {*STANDARD_MEMBERS, *row.members}

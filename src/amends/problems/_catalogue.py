@@ -195,7 +195,7 @@ _ROWS: Final = (
             "detail": "Tus-Resumable names no version that is spoken here: send 1.0.0",
             "supported": ["1.0.0"],
         },
-        provoke="Send `HEAD /v1/uploads/{id}` without `Tus-Resumable`.",
+        provoke="Send `PATCH /v1/uploads/{id}` without `Tus-Resumable`.",
     ),
     Row(
         "payload_too_large",
@@ -210,7 +210,7 @@ _ROWS: Final = (
         remedy=_fix("Send less at once: NDJSON takes any number of items, and a document can be sent page by page."),
         members=("limit", "unit"),
         example={"detail": "The body is larger than 67108864 bytes", "limit": 67108864, "unit": "bytes"},
-        provoke="Send a JSON body above the setting for its size.",
+        provoke="Send a JSON body above `limits.json_body_bytes`.",
     ),
     Row(
         "range_not_satisfiable",
@@ -373,7 +373,7 @@ _ROWS: Final = (
             "service",
             safe=False,
         ),
-        provoke="Corrupt a page of the database file while the server runs.",
+        provoke="Remove the bytes of a file from `blobs` in the data directory and ask for its content.",
     ),
     Row(
         "service_unavailable",
@@ -391,7 +391,7 @@ _ROWS: Final = (
         },
         members=("retry_after",),
         example={"retry_after": 5},
-        provoke="Send a request while the server shuts down.",
+        provoke="Send JSON bodies at once that together exceed `limits.json_bodies_bytes`.",
     ),
     Row(
         "insufficient_storage",
@@ -407,7 +407,7 @@ _ROWS: Final = (
             "contact_operator", True, 30, "service", True, False, "Ask the operator to make room, then repeat it."
         ),
         members=("retry_after",),
-        provoke="Upload a file larger than the free space of the data directory.",
+        provoke="Upload a file larger than the free space of the data directory, or than `ulimit -f` lets the server write.",
     ),
     Row(
         "file_not_found",
@@ -586,7 +586,7 @@ _ROWS: Final = (
             "error_code": "WORKER_CRASHED",
             "deaths": 3,
         },
-        provoke="Run an item that kills the process which works on it.",
+        provoke="Kill a worker's child three times while it works on the same item.",
     ),
 )
 

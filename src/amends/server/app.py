@@ -43,7 +43,7 @@ ROUTERS: Final[Sequence[APIRouter]] = (
 )
 _DESCRIPTION: Final = (
     "Bulk AI-data work in which every item ends in a result or in a typed failure that says why, whose fault it is, whether to try "
-    "again, and how to put it right."
+    "again, and how to put it right. With a key of test mode, `Amends-Simulate: {problem}` makes any operation fail on demand."
 )
 
 
