@@ -38,6 +38,8 @@ class Call:
         """All text of the last message, or the text to embed."""
         if "messages" not in self.body:
             return str(self.body.get("input"))
+        if not self.body["messages"]:
+            return ""
         content = self.body["messages"][-1]["content"]
         if isinstance(content, str):
             return content

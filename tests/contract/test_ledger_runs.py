@@ -436,3 +436,16 @@ def test_oldest_ends_are_outdated_first_and_no_more_than_asked_for(ledger: Ledge
         runs.append(complete(ledger, create(ledger, 1)).id)
         clock.advance(1)
     assert ledger.outdated(lines_before=clock.wall(), runs_before=clock.wall(), limit=2) == (runs[:2], runs[:2])
+
+
+def test_a_cool_down_is_remembered_until_it_is_over(ledger: Ledger, clock: HandClock) -> None:
+    ledger.calm("acme/chat/0", 10.0)
+    ledger.calm("acme/chat/1", 3.0)
+    clock.advance(2.0)
+    ledger.calm("acme/chat/0", 1.0)
+    ledger.calm("acme/chat/1", 5.0)
+
+    assert ledger.cool_downs() == pytest.approx({"acme/chat/0": 8.0, "acme/chat/1": 5.0})
+
+    clock.advance(6.0)
+    assert ledger.cool_downs() == pytest.approx({"acme/chat/0": 2.0})

@@ -15,7 +15,7 @@ import httpx2
 from tests.batches import PATH
 from tests.engines import until
 from tests.providers import TEXT_SCHEMA, provided_server
-from tests.servers import RunningServer
+from tests.servers import RunningServer, server_process
 from tests.upstream import Call, Cut, Deed, Hang, Say, chat, echo, refusal, running_upstream
 
 
@@ -198,3 +198,50 @@ def test_cancelling_closes_every_call_under_way_and_leaves_the_worker_whole(tmp_
         assert {line["status"] for line in lines(client, run_id)} == {"canceled"}
         until(lambda: all(call.was_left for call in upstream.calls))
         assert child(server) == before
+
+
+def test_kill_nine_in_the_middle_loses_nothing_and_repeats_little(tmp_path: Path) -> None:
+    """Server, workers and calls are gone at once; what had no outcome yet is called again, under the same key."""
+    data = tmp_path / "data"
+    data.mkdir()
+
+    def answer(call: Call) -> Deed:
+        return Say(echo(call).body, after_seconds=0.02)  # type: ignore[union-attr]
+
+    with running_upstream(answer) as upstream:
+        (data / "amends.toml").write_text(f'[providers.acme]\nbase_url = "{upstream.base_url}"\nconcurrency = 8\n')
+        with server_process(data) as server, _client(server.base_url, server.key) as client:
+            key = server.key
+            run_id = create(client, [f"t{number}" for number in range(600)])
+            until(lambda: len(upstream.calls) > 200)
+            server.kill()
+        until(lambda: not upstream.under_way)
+        with server_process(data) as server, _client(server.base_url, key) as client:
+            found = lines(client, run_id)
+        calls = upstream.calls_by_key()
+    assert [line["output"]["text"] for line in found] == [f"t{number}" for number in range(600)]
+    assert len(calls) == 600
+    assert max(calls.values()) <= 2
+    # Those under way, and those whose results were on their way to the ledger.
+    assert sum(calls.values()) - 600 <= 40
+
+
+def _client(base_url: str, key: str) -> httpx2.Client:
+    return httpx2.Client(base_url=base_url, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False)
+
+
+def test_a_cool_down_outlasts_the_server(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    with running_upstream(lambda call: refusal(429, retry_after=20)) as upstream:
+        (data / "amends.toml").write_text(f'[providers.acme]\nbase_url = "{upstream.base_url}"\nconcurrency = 2\n')
+        with server_process(data) as server, _client(server.base_url, server.key) as client:
+            create(client, ["good"] * 20)
+            until(lambda: upstream.calls)
+            time.sleep(0.5)
+            server.kill()
+        until(lambda: not upstream.under_way)
+        before = len(upstream.calls)
+        with server_process(data):
+            time.sleep(4.0)
+        assert len(upstream.calls) == before <= 4

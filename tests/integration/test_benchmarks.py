@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.engine import run as engine
+from benchmarks.provider import run as provider
 from benchmarks.recovery import run as recovery
 
 EMBEDDED, OVER_HTTP, STATEMENTS = (one for one in engine.CANDIDATES if not one.is_peer)
@@ -47,3 +48,16 @@ def test_the_items_of_a_killed_worker_run_again_and_the_wait_is_told(tmp_path: P
 
 def test_percentiles_are_by_rank() -> None:
     assert recovery.summary([float(number) for number in range(1, 51)]) == {"p50": 25.5, "p99": 50.0, "longest": 50.0}
+
+
+@pytest.mark.parametrize("candidate", [one for one in provider.CANDIDATES if not one.is_peer], ids=lambda one: one.name)
+def test_every_prompt_gets_its_answer_from_a_provider_that_fails_now_and_then(
+    candidate: provider.Candidate, tmp_path: Path
+) -> None:
+    options = provider.read_options(["--prompts", "60"])
+    measured = provider.measure(candidate, options, tmp_path)
+
+    assert (measured["results"], measured["completeness"]) == (60, 1.0)
+    assert measured["calls"] == measured["calls_answered"] + measured["calls_limited"] + measured["calls_failed"]
+    assert measured["calls_answered"] == 60
+    assert list(tmp_path.iterdir()) == [], "its data directory is left behind"

@@ -81,8 +81,8 @@ class UnfencedLedger(MemoryLedger):
         super().__init__(clock=clock, monotonic=monotonic, draw=random)
         self._granted: dict[str, RunRecord] = {}
 
-    def _lease(self, *arguments: object) -> Lease:
-        lease = super()._lease(*arguments)  # type: ignore[arg-type]
+    def _lease(self, *arguments: object, **options: object) -> Lease:
+        lease = super()._lease(*arguments, **options)  # type: ignore[arg-type]
         self._granted[lease.id] = self._by_lease[lease.id]
         return lease
 

@@ -39,6 +39,12 @@ class Calls:
         self._keep_calm = keep_calm
         self._lock = threading.RLock()
 
+    def remember(self, cool_downs: Mapping[str, float]) -> None:
+        """These upstreams are not to be called for so many seconds: what an owner before this one was told."""
+        with self._lock:
+            for upstream, seconds in cool_downs.items():
+                self._gate.calm(upstream, seconds, self._monotonic())
+
     def note_runs(self, runs: Iterable[Run], needs_of: Callable[[Run], Needs]) -> None:
         """These are all the runs there are to work on."""
         runs = list(runs)

@@ -101,7 +101,7 @@ class Engine:
         self._cache = cache or blobs.parent / "cache"
         self._signal = WorkSignal(monotonic)
         self._needs = NeedsOfRuns(self._processors)
-        self._calls = Calls(Gate(), monotonic)
+        self._calls = Calls(Gate(), monotonic, keep_calm=ledger.calm)
         self._lock = threading.Lock()
         self._connections: dict[str, Connection] = {}
         self._places = [_Place(Slot()) for _ in range(self._worker_count())]
@@ -124,6 +124,7 @@ class Engine:
 
     def start(self) -> None:
         """Start workers and maintenance; returns at once."""
+        self._calls.remember(self._ledger.cool_downs())
         self._thread.start()
 
     def wake(self) -> None:

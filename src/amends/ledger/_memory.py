@@ -82,6 +82,7 @@ class MemoryLedger:
         self._by_lease: dict[str, RunRecord] = {}
         self._made = 0
         self._garbage = 0
+        self._calm_until: dict[str, float] = {}
         self._accounts = Accounts()
 
     # Creating
@@ -410,6 +411,15 @@ class MemoryLedger:
     def conservation(self, run_id: str) -> Conservation:
         with self._lock:
             return self._visible(run_id).conservation()
+
+    def calm(self, upstream: str, seconds: float) -> None:
+        with self._lock:
+            self._calm_until[upstream] = max(self._calm_until.get(upstream, 0.0), self._clock() + seconds)
+
+    def cool_downs(self) -> Mapping[str, float]:
+        with self._lock:
+            now = self._clock()
+            return {upstream: until - now for upstream, until in self._calm_until.items() if until > now}
 
     def backlog(self) -> Mapping[str, float]:
         with self._lock:

@@ -219,6 +219,14 @@ class Ledger(Protocol):
     def backlog(self) -> Mapping[str, float]:
         """For metrics: ``pending``, ``leased``, ``deferred`` items, ``runs`` unfinished, ``next_due_seconds`` until a deferred item is due (inf: none)."""
 
+    # Upstreams
+
+    def calm(self, upstream: str, seconds: float) -> None:
+        """Remember that nobody is to call an upstream for so long from now; a longer time already remembered stays."""
+
+    def cool_downs(self) -> Mapping[str, float]:
+        """upstream → seconds left, of those that are not to be called now. By the wall clock: they outlast a restart."""
+
     # Credits, a workspace's
 
     def top_up(self, entry: CreditEntry, *, also: Also | None = None) -> None:

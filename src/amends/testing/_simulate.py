@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, NoReturn
 
+from amends.engine._calls import Calls
 from amends.engine._desk import Desk, NeedsOfRuns
+from amends.engine._gate import Gate
 from amends.engine._loading import Processors
 from amends.engine._maintenance import Maintenance
 from amends.engine._settings import EngineSettings
@@ -147,7 +149,7 @@ class Simulation:
                 workspace_id,
                 "simulated",
                 "local/simulated",
-                json.dumps({"batch_size": chance.choice([1, 1, 4])}).encode(),
+                json.dumps({"batch_size": chance.choice([1, 1, 4]), "calls": chance.random() < 0.4}).encode(),
                 self.world.clock(),
                 validation=chance.choice(["per_item", "per_item", "strict"]),
                 failure_tolerance=chance.choice([1.0, 1.0, 0.1]),
@@ -176,6 +178,8 @@ class Simulation:
     def _open_owner(self) -> None:
         self._signal = WorkSignal(self.world.monotonic)
         self._needs = NeedsOfRuns(self._processors)
+        self._calls = Calls(Gate(), self.world.monotonic, keep_calm=self.ledger.calm)
+        self._calls.remember(self.ledger.cool_downs())
         self._maintenance = Maintenance(
             self.ledger,
             self._processors,
@@ -186,6 +190,8 @@ class Simulation:
             on_stop=self._stop_run,
             on_lapse=self._kill_lapsed,
             on_work=self._wake,
+            calls=self._calls,
+            needs=self._needs,
         )
         self._maintain(self._maintenance)
 
@@ -209,6 +215,7 @@ class Simulation:
             self._signal,
             ttl_seconds=_TTL_SECONDS,
             longest_item_seconds=60.0,
+            calls=self._calls,
         )
         to_owner = Line(self.world, lambda message: self._at_desk(worker_id, message))
         worker = SimulatedWorker(self.world, rules, self.deaths, to_owner)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, Final
 
 from amends.engine._composer import AnotherTry, Composer
 from amends.engine._supervisor import ChildExited, Event, Exit, Hand, KillChild, StartChild, Supervisor, Tell, Tick
-from amends.engine._wire import Begin, Chunk, Opened, Ready, Results, Rules, ToChild, raw
-from amends.engine.processor import Failed, Job, Needs, Processor, Result, Session, Succeeded, Surroundings
+from amends.engine._wire import Begin, Chunk, Drop, Opened, Ready, Results, Rules, ToChild, raw
+from amends.engine.processor import Failed, Job, Needs, Processor, Result, Session, Succeeded, Surroundings, Upstream
 from amends.ledger import LeasedItem, ResultLines, unpack_items
 from amends.problems import Problem, problem
 from amends.testing._simulated_world import Line, World
 
 ITEM_TIMEOUT_SECONDS: Final = 5.0
+UPSTREAMS: Final = (Upstream("simulated/chat/0", "simulated", 3), Upstream("simulated/chat/1", "simulated", 2))
+"""Where the items of a run of calls go to."""
 _BLOATED_BYTES: Final = 1 << 40
 
 
@@ -28,7 +31,7 @@ class SimulatedProcessor:
         return problem("unsupported_file_format", "No such behaviour") if payload["behaves"] == "bad" else None
 
     def needs(self, job: Job) -> Needs:
-        return Needs(int(job.params["batch_size"]), ITEM_TIMEOUT_SECONDS)
+        return Needs(int(job.params["batch_size"]), ITEM_TIMEOUT_SECONDS, UPSTREAMS if job.params.get("calls") else ())
 
     def open(self, surroundings: Surroundings) -> Session:
         """Never called: sessions are opened in real children, and a simulated one answers for the items itself."""
@@ -39,8 +42,16 @@ def make_processor() -> Processor:
     return SimulatedProcessor()
 
 
+class _CallsUnderWay:
+    """A chunk of calls. unanswered: its items by seq."""
+
+    def __init__(self, begin: Begin, unanswered: dict[int, LeasedItem]) -> None:
+        self.begin = begin
+        self.unanswered = unanswered
+
+
 class SimulatedChild:
-    """Works on chunks in turn; what an item does to it stands in the item's payload:
+    """Works on chunks in turn, or all at once where they are calls; what an item does to it stands in the item's payload:
 
     ``ok``, ``slow``; ``flaky`` (fails twice, in a way that passes), ``wrong`` (fails for good), ``poison`` (the child dies),
     ``hang`` (it never returns), ``bloat`` (it eats memory until it is killed).
@@ -51,10 +62,11 @@ class SimulatedChild:
         self._deaths = deaths
         self._tell = tell
         self._begin: Begin | None = None
-        self._chunks: deque[Chunk] = deque()
+        self._chunks: deque[tuple[Begin, Chunk]] = deque()
         self._items: deque[LeasedItem] = deque()
         self._unsent: list[tuple[int, Any]] = []
         self._is_working = False
+        self._calls: dict[int, _CallsUnderWay] = {}
         self.is_alive = True
         self.memory = 1
 
@@ -62,29 +74,81 @@ class SimulatedChild:
         if isinstance(message, Begin):
             self._begin = message
             self._later(0.001, lambda: self._tell(Opened()))
+        elif isinstance(message, Drop):
+            self._calls.pop(message.chunk_no, None)
+        elif isinstance(message, Chunk) and self._begin is not None and self._begin.upstream:
+            self._note_late(self._begin, message)
+            self._call(self._begin, message)
         elif isinstance(message, Chunk):
-            self._chunks.append(message)
+            assert self._begin is not None, "a chunk follows the beginning of its run"
+            if not self._chunks:
+                self._note_late(self._begin, message)
+            self._chunks.append((self._begin, message))
             if not self._is_working:
                 self._next_chunk()
+
+    def _note_late(self, begin: Begin, chunk: Chunk) -> None:
+        """What was on its way when the child died counts as in flight: nobody can tell whether it had begun with it."""
+        if not self.is_alive:
+            self._deaths.update((begin.run_id, item.seq) for item in unpack_items(chunk.packed))
 
     def die(self) -> None:
         """It exits or is killed; what it had begun was in flight."""
         if self.is_alive:
             self.is_alive = False
-            if self._begin is not None:
+            for calls in self._calls.values():
+                self._deaths.update((calls.begin.run_id, seq) for seq in calls.unanswered)
+            if self._chunks:
                 unsent = [seq for seq, _ in self._unsent]
-                self._deaths.update((self._begin.run_id, seq) for seq in [*unsent, *(i.seq for i in self._items)])
+                self._deaths.update((self._turn.run_id, seq) for seq in [*unsent, *(i.seq for i in self._items)])
             self._world.after(0.01, lambda: self._tell(None))
+
+    def _call(self, begin: Begin, chunk: Chunk) -> None:
+        """Every item of the chunk by itself, beside whatever else is under way."""
+        items = {item.seq: item for item in unpack_items(chunk.packed)}
+        self._calls[chunk.no] = _CallsUnderWay(begin, items)
+        for item in items.values():
+            behaves = json.loads(item.payload)["behaves"]
+            seconds = self._seconds(behaves)
+            if behaves == "poison":
+                self._later(seconds, self.die)
+            elif behaves == "bloat":
+                self._later(seconds, self._bloat)
+            elif behaves != "hang":
+                self._later(seconds, lambda item=item, s=seconds: self._answer_call(chunk.no, item, s))  # type: ignore[misc]
+
+    def _answer_call(self, chunk_no: int, item: LeasedItem, seconds: float) -> None:
+        calls = self._calls.get(chunk_no)
+        if calls is None:
+            return  # dropped
+        del calls.unanswered[item.seq]
+        behaves = json.loads(item.payload)["behaves"]
+        done = self._composer(calls.begin).compose(item, _result(item, behaves), int(seconds * 1000))
+        is_last = not calls.unanswered
+        if is_last:
+            del self._calls[chunk_no]
+        tries = [done] if isinstance(done, AnotherTry) else []
+        outcomes = [] if tries else [done]
+        deferred, attempts = [another.deferral for another in tries], [another.attempt for another in tries]
+        self._tell(Results(chunk_no, [item.seq], raw(outcomes), deferred, attempts, seconds, is_last))
+
+    def _seconds(self, behaves: str) -> float:
+        return self._world.chance.uniform(1.0, 3.0) if behaves == "slow" else self._world.chance.uniform(0.001, 0.05)
+
+    @property
+    def _turn(self) -> Begin:
+        """The run of the chunk that is worked on, of those that are worked on in turn."""
+        return self._chunks[0][0]
 
     def _next_chunk(self) -> None:
         self._is_working = bool(self._chunks)
         if self._chunks:
-            self._items = deque(unpack_items(self._chunks[0].packed))
+            self._items = deque(unpack_items(self._chunks[0][1].packed))
             self._next_item()
 
     def _next_item(self) -> None:
         behaves = json.loads(self._items[0].payload)["behaves"]
-        seconds = self._world.chance.uniform(1.0, 3.0) if behaves == "slow" else self._world.chance.uniform(0.001, 0.05)
+        seconds = self._seconds(behaves)
         if behaves == "poison":
             self._later(seconds, self.die)
         elif behaves == "bloat":
@@ -98,7 +162,9 @@ class SimulatedChild:
 
     def _answer(self, behaves: str, seconds: float) -> None:
         item = self._items.popleft()
-        self._unsent.append((item.seq, self._composer().compose(item, _result(item, behaves), int(seconds * 1000))))
+        self._unsent.append(
+            (item.seq, self._composer(self._turn).compose(item, _result(item, behaves), int(seconds * 1000)))
+        )
         is_last = not self._items
         if is_last or self._world.happens(0.5):
             self._send(seconds * len(self._unsent), is_last=is_last)
@@ -114,13 +180,16 @@ class SimulatedChild:
         seqs = [seq for seq, _ in self._unsent]
         deferred, attempts = [another.deferral for another in tries], [another.attempt for another in tries]
         self._unsent = []
-        self._tell(Results(self._chunks[0].no, seqs, raw(outcomes), deferred, attempts, seconds, is_last))
+        self._tell(Results(self._chunks[0][1].no, seqs, raw(outcomes), deferred, attempts, seconds, is_last))
 
-    def _composer(self) -> Composer:
-        assert self._begin is not None
-        lines = ResultLines(self._begin.run_id, self._begin.request_id, self._begin.public_url)
+    def _composer(self, begin: Begin) -> Composer:
+        lines = ResultLines(begin.run_id, begin.request_id, begin.public_url)
         return Composer(
-            lines, max_attempts=5, draw=self._world.chance.random, clock=self._world.clock, keep=lambda line: ""
+            lines,
+            max_attempts=sys.maxsize if begin.is_probe else 5,
+            draw=self._world.chance.random,
+            clock=self._world.clock,
+            keep=lambda line: "",
         )
 
     def _later(self, seconds: float, call: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-from amends.database import Database, Duplicate, Transaction
+from amends.database import Database, Duplicate, Transaction, load_queries
 from amends.ledger._credits import CreditEntry, CreditStanding, Funding, check_top_up
 from amends.ledger._lines import ResultLines
 from amends.ledger._protocol import Also
@@ -46,6 +46,7 @@ from amends.problems import Problem
 T = TypeVar("T")
 
 _PORTION_ITEMS = 2_000
+UPSTREAMS = load_queries("amends.ledger.sqlite", "upstreams.sql")
 
 
 def boot_id() -> str:
@@ -331,6 +332,19 @@ class SqlLedger:
         pending, leased, deferred, runs, due_ms = row
         wait = float("inf") if due_ms is None else max(0.0, (due_ms - now_ms) / 1000)
         return {"pending": pending, "leased": leased, "deferred": deferred, "runs": runs, "next_due_seconds": wait}
+
+    # Upstreams
+
+    def calm(self, upstream: str, seconds: float) -> None:
+        def work(tx: Transaction) -> None:
+            now = self._clock()
+            tx.execute(UPSTREAMS.drop_over, {"now": now})
+            tx.execute(UPSTREAMS.calm, {"name": upstream, "until": now + seconds})
+
+        self._database.write(work)
+
+    def cool_downs(self) -> Mapping[str, float]:
+        return dict(self._read(lambda tx: list(tx.execute(UPSTREAMS.cool_downs, {"now": self._clock()}))))
 
     # Credits
 
