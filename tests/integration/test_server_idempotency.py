@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx2
 import pytest
 
+from amends.database import Transaction
+from amends.problems import ProblemError, problem
+from amends.store import IdempotencyKeys, Scope
 from tests.problem_shape import assert_enveloped, assert_problem
 from tests.servers import RunningServer
 
@@ -99,7 +103,7 @@ def new_openai_batch(client: httpx2.Client) -> str:
     return str(client.post("/openai/v1/batches", json=whole).json()["id"])
 
 
-# operation → how to make a request of it, once there is a client
+# operation → how to make a request of it, once there is a client. Runs hold after their first item, so that none ends by itself.
 CALLS: dict[str, Callable[[httpx2.Client], Send]] = {
     "POST /v1/files": lambda client: upload(),
     "PATCH /v1/files/{file_id}": lambda client: json_of("PATCH", f"/v1/files/{new_file(client)}", {"filename": "b"}),
@@ -125,19 +129,23 @@ CALLS: dict[str, Callable[[httpx2.Client], Send]] = {
     "POST /v1/batch-predictions": lambda client: json_of("POST", "/v1/batch-predictions", batch()),
     "POST /v1/batch-predictions (NDJSON)": lambda client: ndjson(*NDJSON),
     "POST /v1/batch-predictions/{batch_id}/cancel": lambda client: json_of(
-        "POST", f"/v1/batch-predictions/{new_batch(client)}/cancel"
+        "POST", f"/v1/batch-predictions/{new_batch(client, limit_items=1)}/cancel"
     ),
     "POST /v1/batch-predictions/{batch_id}/extend": lambda client: json_of(
         "POST", f"/v1/batch-predictions/{new_batch(client, limit_items=1)}/extend"
     ),
-    "POST /v1/runs/{run_id}/cancel": lambda client: json_of("POST", f"/v1/runs/{new_batch(client)}/cancel"),
+    "POST /v1/runs/{run_id}/cancel": lambda client: json_of(
+        "POST", f"/v1/runs/{new_batch(client, limit_items=1)}/cancel"
+    ),
     "POST /v1/runs/{run_id}/extend": lambda client: json_of(
         "POST", f"/v1/runs/{new_batch(client, limit_items=1)}/extend"
     ),
     "POST /v1/batch-predictions/{batch_id}/expire": lambda client: json_of(
-        "POST", f"/v1/batch-predictions/{new_batch(client)}/expire"
+        "POST", f"/v1/batch-predictions/{new_batch(client, limit_items=1)}/expire"
     ),
-    "POST /v1/runs/{run_id}/expire": lambda client: json_of("POST", f"/v1/runs/{new_batch(client)}/expire"),
+    "POST /v1/runs/{run_id}/expire": lambda client: json_of(
+        "POST", f"/v1/runs/{new_batch(client, limit_items=1)}/expire"
+    ),
 }
 # These need a run that has ended, and so a worker.
 ENDED_CALLS = {
@@ -215,29 +223,154 @@ def test_the_same_key_many_times_at_once_does_the_work_once(client: httpx2.Clien
             assert int(answer.headers["retry-after"]) >= 1
 
 
-OTHER_BODIES: dict[str, tuple[Send, Send]] = {
-    "a member": (
-        json_of("POST", "/v1/api-keys", {"role": "member"}),
-        json_of("POST", "/v1/api-keys", {"role": "viewer"}),
+def elsewise(**members: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What is told, with some members changed."""
+    return lambda told: {**told, **members}
+
+
+# What is sent instead, where that is not an empty object instead of nothing.
+OTHER_BODIES: dict[str, Any] = {
+    "POST /openai/v1/batches": elsewise(metadata={"other": "yes"}),
+    "POST /openai/v1/chat/completions": elsewise(messages=[{"role": "user", "content": "other"}]),
+    "POST /openai/v1/embeddings": elsewise(input="other"),
+    "PATCH /v1/files/{file_id}": {"filename": "c"},
+    "POST /v1/api-keys": {"role": "viewer"},
+    "POST /v1/credits/top-ups": {"amount": 3},
+    "POST /v1/batch-predictions": batch(4),
+    "POST /v1/uploads (whole)": b"abcdeg",
+    "PATCH /v1/uploads/{upload_id}": b"abd",
+    "PATCH /v1/uploads/{upload_id} (last)": b"abcdeg",
+}
+OTHER_SENDS: dict[str, Send] = {
+    "POST /v1/uploads": tus("POST", "/v1/uploads", upload_length="7"),
+    "POST /v1/files": upload(content=b"other"),
+    "POST /openai/v1/files": lambda client, headers: client.post(
+        "/openai/v1/files", files={"file": ("a.jsonl", b"{ }")}, data={"purpose": "batch"}, headers=headers
     ),
-    "the bytes of a file": (upload(), upload(content=b"other")),
-    "the name of a file": (upload(), upload("other.txt")),
-    "the items": (
-        json_of("POST", "/v1/batch-predictions", batch()),
-        json_of("POST", "/v1/batch-predictions", batch(4)),
-    ),
-    "a line": (ndjson(*NDJSON), ndjson(*NDJSON, b'{"custom_id": "c", "input": {}}')),
+    "POST /v1/batch-predictions (NDJSON)": ndjson(*NDJSON, b'{"custom_id": "c", "input": {}}'),
 }
 
 
-@pytest.mark.parametrize("difference", OTHER_BODIES)
-def test_the_same_key_with_another_body_is_a_conflict(client: httpx2.Client, difference: str) -> None:
+# What takes no body, whatever is sent.
+BODILESS = {"DELETE /v1/uploads/{upload_id}"}
+# What the bytes say themselves: a part that was kept is not kept again, and who repeats it is told where to go on.
+RESUMABLE = {"PATCH /v1/uploads/{upload_id}", "PATCH /v1/uploads/{upload_id} (last)"}
+
+
+class WithBody:
+    """A client that sends another body than it is told."""
+
+    def __init__(self, client: httpx2.Client, body: Any) -> None:
+        self._client, self._body = client, body
+
+    def request(self, method: str, path: str, *, headers: dict[str, str], **told: Any) -> httpx2.Response:
+        kind = "content" if isinstance(self._body, bytes) else "json"
+        body = self._body(told[kind]) if callable(self._body) else self._body
+        assert told[kind] != body
+        return self._client.request(method, path, headers=headers, **{kind: body})
+
+
+def altered(operation: str, send: Send) -> Send:
+    """The same request with another body."""
+    if operation in OTHER_SENDS:
+        return OTHER_SENDS[operation]
+    body = OTHER_BODIES.get(operation, {})
+    return lambda client, headers: send(cast("httpx2.Client", WithBody(client, body)), headers)
+
+
+@pytest.mark.parametrize("operation", [name for name in CALLS if name not in BODILESS])
+def test_the_same_key_with_another_body_is_a_conflict(client: httpx2.Client, operation: str) -> None:
+    send, key = CALLS[operation](client), {"idempotency-key": uuid4().hex}
+    assert send(client, key).status_code < 300
+    other = altered(operation, send)(client, key)
+    assert (other.status_code, "idempotency_conflict" in other.text.lower()) == (409, True), other.text
+    assert other.headers["x-should-retry"] == "false"
+    assert send(client, key).headers["idempotency-replayed"] == "true"
+
+
+def test_another_name_of_a_file_is_another_body(client: httpx2.Client) -> None:
     key = {"idempotency-key": uuid4().hex}
-    first, other = OTHER_BODIES[difference]
-    assert first(client, key).status_code < 300
-    answer = other(client, key)
-    assert_problem(answer, "conflict", error_code="IDEMPOTENCY_CONFLICT")
-    assert first(client, key).headers["idempotency-replayed"] == "true"
+    assert upload()(client, key).status_code == 200
+    assert_problem(upload("other.txt")(client, key), "conflict", error_code="IDEMPOTENCY_CONFLICT")
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_another_workspace_with_the_same_key_is_told_nothing_of_it(
+    shell: RunningServer, client: httpx2.Client, operation: str
+) -> None:
+    send, key = CALLS[operation](client), {"idempotency-key": uuid4().hex}
+    assert send(client, key).status_code < 300
+    with shell.client(shell.new_key(workspace="stranger")) as stranger:
+        theirs = send(stranger, key)
+    assert "idempotency-replayed" not in theirs.headers
+    assert theirs.status_code != 409, theirs.text
+    if "{" in operation:
+        assert theirs.status_code == 404
+    assert send(client, key).headers["idempotency-replayed"] == "true"
+
+
+@pytest.mark.parametrize("operation", [name for name in CALLS if name not in RESUMABLE])
+def test_a_failure_of_the_server_is_not_stored_and_leaves_the_key_free(
+    shell: RunningServer, client: httpx2.Client, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fails at the last moment, when the work is done and its answer is being stored."""
+    send, key = CALLS[operation](client), {"idempotency-key": uuid4().hex}
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ProblemError(problem("service_unavailable"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shell.owner.services.store.idempotency, "answer", fail)
+        failed = send(client, key)
+    assert (failed.status_code, "service_unavailable" in failed.text.lower()) == (503, True), failed.text
+    again = send(client, key)
+    assert again.status_code < 300, again.text
+    assert "idempotency-replayed" not in again.headers
+    assert send(client, key).content == again.content
+
+
+STREAMED = {
+    "POST /v1/batch-predictions (NDJSON)": (
+        "/v1/batch-predictions",
+        "application/x-ndjson",
+        b"\n".join(NDJSON) + b"\n",
+    ),
+    "POST /v1/files": (
+        "/v1/files",
+        "multipart/form-data; boundary=x",
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="late.txt"\r\n\r\nlate\r\n--x--\r\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("operation", STREAMED)
+def test_a_holder_that_was_taken_for_dead_cannot_write_late(shell: RunningServer, operation: str) -> None:
+    """Another process finds the claim lapsed, takes the key and answers it, while the first is still reading its body."""
+    path, media_type, body = STREAMED[operation]
+    key = uuid4().hex
+    headers = {"idempotency-key": key, "x-api-key": shell.key, "content-type": media_type}
+    database = shell.owner.services.database
+    other = IdempotencyKeys(database, now=lambda: time.time() + 3_600, process="another")
+    with shell.client() as client:
+        workspace_id = client.get("/v1/me").json()["workspace_id"]
+        before = client.get(path, params={"limit": 100}).json()["data"]
+    scope = Scope.of(workspace_id, "POST", path, key)
+
+    def answer_first(tx: Transaction) -> None:
+        other.take(tx, scope, "other", digest=b"d")
+        other.answer(tx, scope, "other", digest=b"d", status=200, headers={}, body=b"{}")
+
+    def pieces() -> Iterator[bytes]:
+        yield body[: len(body) // 2]
+        time.sleep(0.2)  # the server has begun, and waits for the rest
+        database.write(answer_first)
+        yield body[len(body) // 2 :]
+
+    with httpx2.Client(base_url=shell.base_url, timeout=30) as client:
+        late = client.post(path, content=pieces(), headers=headers)
+    assert_problem(late, "conflict", error_code="IDEMPOTENCY_IN_PROGRESS")
+    with shell.client() as client:
+        assert client.get(path, params={"limit": 100}).json()["data"] == before
 
 
 def test_a_body_is_compared_as_parsed_content(client: httpx2.Client) -> None:
