@@ -46,6 +46,23 @@ def test_a_batch_is_answered_by_a_provider_with_tokens_and_cost(tmp_path):
         assert unknown.json()["errors"][0]["code"] == "unknown_model"
 
 
+def test_what_a_providers_answer_cost_is_charged(tmp_path):
+    flags = {"credits__prices": {"acme/m": 0.01}, "credits__per_cost": 100.0}
+    with (
+        running_upstream() as upstream,
+        provided_server(tmp_path / "data", upstream, flags=flags, price={"input": 1, "output": 2}) as server,
+        server.client() as client,
+    ):
+        client.post("/v1/credits/top-ups", json={"amount": 1}).raise_for_status()
+        run_id = create(client, [f"text {number}" for number in range(20)])
+        lines = ended(client, run_id)
+        assert {line["usage"]["cost"] for line in lines.values()} == {0.00002}
+        charge = client.get("/v1/credits/history").json()["data"][0]
+        assert (charge["kind"], charge["amount"], charge["run_id"]) == ("charge", -0.04, run_id)
+        assert client.get("/v1/credits").json()["balance"] == 0.96
+        assert client.get("/v1/credits/conservation").json()["holds"]
+
+
 def test_failures_of_a_provider_are_typed_with_every_try_on_record(tmp_path):
     def answer(call: Call) -> Deed:
         if call.text == "flaky" and call.headers["amends-attempt"] == "0":

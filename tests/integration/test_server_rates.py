@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from amends import Client
+from amends.client import RetryEvent
 from amends.exceptions import RateLimitError
 from amends.problems import problem
 from tests.ledgers import manifest_of, read
@@ -21,7 +22,7 @@ BATCH = {"model": "local/echo", "items": [{"custom_id": "a", "input": {}}]}
 TIGHT = {
     "limits__reads_per_minute": 30,
     "limits__writes_per_minute": 12,
-    "limits__uploads_per_minute": 6,
+    "limits__uploads_per_minute": 3,
     "limits__running_batches": 2,
 }
 
@@ -48,28 +49,35 @@ def told(answer: httpx2.Response) -> tuple[str, int, int]:
     assert state, headers["ratelimit"]
     assert policy[1] == state[1]
     assert (policy[2], state[2]) == (headers["x-ratelimit-limit"], headers["x-ratelimit-remaining"])
-    assert 0 <= int(headers["x-ratelimit-reset"]) - time.time() <= 62
+    assert abs(int(headers["x-ratelimit-reset"]) - time.time()) <= 120
     assert 0 <= int(state[3]) <= 60
     return policy[1], int(policy[2]), int(state[2])
 
 
 def test_good_and_failing_answers_tell_what_is_left(client: httpx2.Client) -> None:
-    assert told(client.get("/v1/me")) == ("reads", 30, 29)
-    assert told(client.get("/v1/files/none")) == ("reads", 30, 28)
-    assert told(client.post("/v1/batch-predictions", json={})) == ("writes", 12, 11)
-    assert told(client.post("/v1/files", files={"file": ("a.txt", b"abc")})) == ("uploads", 6, 5)
-    assert told(client.put("/v1/files")) == ("writes", 12, 10)
+    asked = [
+        (client.get("/v1/me"), "reads", 30, 29),
+        (client.get("/v1/files/none"), "reads", 30, 28),
+        (client.post("/v1/batch-predictions", json={}), "writes", 12, 11),
+        (client.post("/v1/files", files={"file": ("a.txt", b"abc")}), "uploads", 3, 2),
+        (client.put("/v1/files"), "writes", 12, 10),
+    ]
+    for answer, kind, limit, left in asked:
+        found = told(answer)
+        assert found[:2] == (kind, limit)
+        assert left <= found[2] < limit  # more, where the machine was so slow that some came back
 
 
 def test_beyond_the_limit_a_key_is_refused_and_told_when_to_come(tight: RunningServer, client: httpx2.Client) -> None:
-    answers = [client.post("/v1/files", files={"file": ("a.txt", b"abc")}) for _ in range(7)]
-    assert [answer.status_code for answer in answers] == [200] * 6 + [429]
+    answers = [client.post("/v1/files", json={}) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [415, 415, 415, 429]
     refused = answers[-1]
     assert_problem(refused, "rate_limit_exceeded")
     seconds = int(refused.headers["retry-after"])
-    assert 1 <= seconds <= 10
+    assert 1 <= seconds <= 20
     assert refused.json()["detail"] == f"Rate limit exceeded. Try again in {seconds} seconds."
-    assert told(refused) == ("uploads", 6, 0)
+    assert (refused.json()["policy"], refused.json()["limit"]) == ("uploads", 3)
+    assert told(refused) == ("uploads", 3, 0)
     assert client.get("/v1/me").status_code == 200
     with tight.client(tight.new_key()) as other:
         assert other.post("/v1/files", files={"file": ("a.txt", b"abc")}).status_code == 200
@@ -101,6 +109,7 @@ def test_a_workspace_with_all_its_batches_running_is_asked_to_wait(tmp_path: Pat
         assert_problem(refused, "rate_limit_exceeded")
         sentence = "Too many batch prediction requests are already in progress for this workspace."
         assert refused.json()["detail"] == sentence
+        assert (refused.json()["policy"], refused.json()["limit"]) == ("running_batches", 2)
         assert 1 <= int(refused.headers["retry-after"]) <= 60
         assert client.post("/v1/batch-predictions", json={**BATCH, "dry_run": True}).status_code == 200
         again = client.post("/v1/batch-predictions", json=BATCH, headers={"idempotency-key": "b"})
@@ -122,17 +131,20 @@ def end(server: RunningServer, run_id: str) -> None:
     ledger.finish(run.id, manifest_of(read(ledger, run)))
 
 
-def test_the_sdk_waits_and_then_says_so(tight: RunningServer) -> None:
-    with Client(tight.new_key(), tight.base_url) as client:
-        for _ in range(30):
+def test_the_sdk_waits_and_says_so_where_it_may_not(tight: RunningServer) -> None:
+    retries: list[RetryEvent] = []
+    with Client(tight.new_key(), tight.base_url, on_retry=retries.append) as client:
+        while not retries:
             client.runs.list()
-        started = time.monotonic()
-        client.runs.list()  # refused once, waited for, done
-        assert time.monotonic() - started > 0.5
-    with Client(tight.new_key(), tight.base_url, max_retries=0) as hasty:
-        for _ in range(30):
-            hasty.runs.list()
-        with pytest.raises(RateLimitError) as caught:
-            hasty.runs.list()
+    assert retries[0].wait_seconds >= 1
+    assert isinstance(retries[0].error, RateLimitError)
+    with Client(tight.new_key(), tight.base_url, max_retries=0) as hasty, pytest.raises(RateLimitError) as caught:
+        ask_without_end(hasty)
     assert caught.value.retry_after is not None
     assert 1 <= caught.value.retry_after <= 3
+    assert (caught.value.policy, caught.value.limit) == ("reads", 30)
+
+
+def ask_without_end(client: Client) -> None:
+    while True:
+        client.runs.list()

@@ -243,6 +243,16 @@ class ValidationError(ApiError):
 class RateLimitError(ApiError):
     """429: throttled, or too much runs already; ``retry_after`` says for how many seconds."""
 
+    @property
+    def policy(self) -> str | None:
+        """Which limit it is: ``reads``, ``writes``, ``uploads``, ``searches`` or ``running_batches``."""
+        return _text(self.problem, "policy")
+
+    @property
+    def limit(self) -> float | None:
+        """What it allows, in a minute or at once."""
+        return _number(self.problem, "limit")
+
 
 class ServerError(ApiError):
     """5xx: the fault is on the other side."""

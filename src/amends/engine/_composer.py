@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -44,6 +45,7 @@ class Composer:
     """Composes the outcomes of one run.
 
     keep: stores a line that is too long for the ledger as a blob and returns its SHA-256. clock: wall time.
+    credits_per_cost: millionths of a credit that a unit of a provider's cost is charged as; 0 leaves it to the run's price.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class Composer:
         draw: Draw,
         clock: Callable[[], float],
         keep: Callable[[bytes], str],
+        credits_per_cost: float = 0.0,
     ) -> None:
         self._lines = lines
         self._max_attempts = max_attempts
         self._draw = draw
         self._clock = clock
         self._keep = keep
+        self._credits_per_cost = credits_per_cost
 
     def compose(self, item: LeasedItem, result: Result, elapsed_ms: int) -> Outcome | AnotherTry:
         """What follows from the result of a try at the item, deaths counted as tries."""
@@ -76,7 +80,14 @@ class Composer:
             attempts=tries,
             elapsed_ms=elapsed_ms,
         )
-        return Outcome(item.seq, "succeeded", None, tries, elapsed_ms, self._kept(line))
+        return Outcome(item.seq, "succeeded", None, tries, elapsed_ms, self._kept(line), self._cost(result.usage))
+
+    def _cost(self, usage: bytes | None) -> int:
+        if usage is None or not self._credits_per_cost:
+            return 0
+        said = json.loads(usage).get("cost")
+        # A cost of 0 would mean that none is known.
+        return max(1, round(said * self._credits_per_cost)) if isinstance(said, int | float) and said > 0 else 0
 
     def _failed(self, item: LeasedItem, cause: Problem, elapsed_ms: int) -> Outcome | AnotherTry:
         tries = item.attempts + item.deaths + 1

@@ -173,6 +173,7 @@ class Assignment:
             draw=random.random,
             clock=time.time,
             keep=lambda line: blobs.put(line).sha256,
+            credits_per_cost=(settings or {}).get("credits_per_cost", 0.0),
         )
 
     def work_on(self, packed: bytes, outbox: Outbox | DirectOutbox) -> None:

@@ -340,8 +340,8 @@ _ROWS: Final = (
         cause="The key's limit is used up, or admission control refused to create more.",
         detail="Rate limit exceeded. Try again in {retry_after} seconds.",
         remedy=_again("Wait as long as `Retry-After` says, then repeat the request.", "caller", after=1),
-        members=("retry_after",),
-        example={"retry_after": 12},
+        members=("retry_after", "policy", "limit"),
+        example={"retry_after": 12, "policy": "writes", "limit": 600},
         provoke="Send more requests in a minute than the key's limit.",
     ),
     Row(

@@ -174,17 +174,18 @@ def results_gone(batch_id: str) -> Problem:
     return problem("results_gone", batch_id=batch_id)
 
 
-def rate_limited(retry_after: float) -> Problem:
-    """The limit is used up; there is room again in ``retry_after`` seconds."""
-    return problem("rate_limit_exceeded", retry_after=retry_after)
+def rate_limited(retry_after: float, **members: Any) -> Problem:
+    """The limit is used up; there is room again in ``retry_after`` seconds. members: which limit it is."""
+    return problem("rate_limit_exceeded", retry_after=retry_after, **members)
 
 
-def too_many_batches(retry_after: float | None = None) -> Problem:
-    """Admission control refused another batch."""
+def too_many_batches(retry_after: float | None = None, **members: Any) -> Problem:
+    """Admission control refused another batch. members: which limit it is."""
     return problem(
         "rate_limit_exceeded",
         "Too many batch prediction requests are already in progress for this workspace.",
         retry_after=retry_after,
+        **members,
     )
 
 

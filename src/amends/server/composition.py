@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from amends.engine import Engine, EngineSettings, Processor
 from amends.engine.answering import Answering
-from amends.ledger import Ledger
+from amends.ledger import CREDIT, Ledger
 from amends.server.settings import Settings
 
 _GROUP: Final = "amends.processors"
@@ -27,6 +27,7 @@ def processor_settings(settings: Settings) -> Mapping[str, Any]:
     return {
         "providers": {name: provider.to_table() for name, provider in settings.server.providers.items()},
         "fetch": asdict(settings.fetch),
+        "credits_per_cost": settings.credits.per_cost * CREDIT,
     }
 
 

@@ -64,7 +64,8 @@ class Receiving:
         except Fenced as error:
             raise ProblemError(idempotency_in_progress(RETRY_SECONDS)) from error
         except TooManyRuns as error:
-            raise ProblemError(too_many_batches(_ADMISSION_SECONDS)) from error
+            what = too_many_batches(_ADMISSION_SECONDS, policy="running_batches", limit=most)
+            raise ProblemError(what) from error
         except CreditExceeded as error:
             raise ProblemError(lacking(self._services, error.required, error.remaining)) from error
 

@@ -142,6 +142,10 @@ class CreditSettings:
         default_factory=dict,
         metadata={"doc": "Credits that an item costs, by model, as `[credits.prices]`.", "is_secret": False},
     )
+    per_cost: float = _setting(
+        0.0,
+        "Credits that a unit of what a provider's answer cost is charged as, instead of the price; 0 charges the price.",
+    )
     unit: str = _setting("credits", "What credits are called.")
     upgrade_url: str | None = _setting(None, "Where to top up, for who runs out; by default the page that explains it.")
 

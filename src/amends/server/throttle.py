@@ -47,7 +47,7 @@ class Throttle:
                 verdict = self._rates.take(caller.key_id or caller.principal, kind, self._monotonic())
                 scope["state"]["headers"] = fields(kind, verdict, self._now())
                 if not verdict.is_allowed:
-                    raise ProblemError(rate_limited(verdict.retry_after))
+                    raise ProblemError(rate_limited(verdict.retry_after, policy=kind, limit=verdict.limit))
         await self.app(scope, receive, send)
 
 
