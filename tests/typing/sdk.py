@@ -31,6 +31,7 @@ from amends.client import (
     Manifest,
     Me,
     Page,
+    RateLimit,
     Reconciliation,
     ResponseEvent,
     ResultLine,
@@ -96,6 +97,7 @@ def gave_up(event: GiveUpEvent) -> str:
 
 
 def answered(event: ResponseEvent) -> None:
+    assert_type(event.rate_limit, RateLimit | None)
     assert_type(event.request_id, str | None)
 
 
@@ -177,6 +179,7 @@ def failures(client: Client) -> None:
         assert_type(late.elapsed, float)
     except RateLimitError as limited:
         assert_type(limited.retry_after, float | None)
+        assert_type(limited.policy, str | None)
     except ValidationError as invalid:
         assert_type(invalid.errors, list[dict[str, Any]])
     except ApiError as refused:

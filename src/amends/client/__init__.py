@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from ._operations import Replacement, ResultLine, Sample
     from ._pages import AsyncPage, Page
+    from ._rates import RateLimit
     from ._reconciling import Reconciliation
     from ._settings import NO_KEY
 
@@ -78,6 +79,7 @@ _HOMES = {
     ),
     "_operations": ("Replacement", "ResultLine", "Sample"),
     "_pages": ("AsyncPage", "Page"),
+    "_rates": ("RateLimit",),
     "_reconciling": ("Reconciliation",),
     "_settings": ("NO_KEY",),
 }
@@ -110,6 +112,7 @@ __all__ = [
     "Manifest",
     "Me",
     "Page",
+    "RateLimit",
     "Reconciliation",
     "Record",
     "Replacement",

@@ -14,6 +14,7 @@ from amends.resilience import Draw, RetryBudget
 
 from ._exceptions import AmendsError, Attempt
 from ._guards import Guards
+from ._rates import RateLimit
 from ._settings import Secret
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ class GiveUpEvent:
 
 @dataclass(frozen=True, slots=True)
 class ResponseEvent:
-    """An answer came, good or bad. ``elapsed_seconds``: from sending to its last byte, or to its head if streamed."""
+    """An answer came, good or bad. ``elapsed_seconds``: from sending to its last byte, or to its head if streamed.
+
+    ``rate_limit``: what is left of the key's limit, None where the answer does not say.
+    """
 
     method: str
     path: str
@@ -88,6 +92,7 @@ class ResponseEvent:
     request_id: str | None
     attempt: Attempt
     elapsed_seconds: float
+    rate_limit: RateLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)

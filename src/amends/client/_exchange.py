@@ -31,6 +31,7 @@ from ._context import LOGGER, Context, GiveUpEvent, ReadOptions, ResponseEvent, 
 from ._exceptions import AmendsError, ApiError, Attempt, CircuitOpenError, NetworkError, RequestTimeoutError, error_from
 from ._flow import Answer, Failure, Flow, Request, Send, Sleep
 from ._guards import route_group
+from ._rates import rate_limit
 from ._tracing import Trace
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
@@ -292,8 +293,11 @@ class _Tries:
         call, request_id = self._call, answer.headers.get("x-request-id")
         fields = {"method": call.method, "path": call.path, "status_code": answer.status, "request_id": request_id}
         LOGGER.debug("response", extra=fields)
-        event = ResponseEvent(call.method, call.path, answer.status, request_id, self.attempts[-1], elapsed)
-        tell(self._context.hooks.on_response, event)
+        if (hook := self._context.hooks.on_response) is not None:
+            left = rate_limit(answer.headers)
+            tell(
+                hook, ResponseEvent(call.method, call.path, answer.status, request_id, self.attempts[-1], elapsed, left)
+            )
 
 
 def within(context: Context, options: ReadOptions) -> Callable[[], ReadOptions]:
