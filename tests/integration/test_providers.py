@@ -105,3 +105,24 @@ def test_cancelling_closes_what_is_running(tmp_path):
         assert {line["status"] for line in lines.values()} == {"canceled"}
         while not all(call.was_left for call in upstream.calls):
             time.sleep(0.01)
+
+
+def test_what_test_mode_simulates_opens_its_own_breaker_and_shuts_no_live_run_out(tmp_path):
+    with (
+        running_upstream() as upstream,
+        provided_server(tmp_path / "data", upstream) as server,
+        server.client() as live,
+        server.client(server.new_key(mode="test")) as tester,
+    ):
+        failing = [f"text {number} [[simulate: upstream_failed; error_code=UPSTREAM_ERROR]]" for number in range(40)]
+        simulated = create(tester, failing)
+        end = time.monotonic() + 60
+        while tester.get(f"{PATH}/{simulated}").json()["paused_reason"] != "breaker":
+            assert time.monotonic() < end, tester.get(f"{PATH}/{simulated}").text
+            time.sleep(0.02)
+
+        lines = ended(live, create(live, ["a", "b", "c"]))
+        assert {line["status"] for line in lines.values()} == {"succeeded"}
+        assert tester.get(f"{PATH}/{simulated}").json()["paused_reason"] == "breaker"
+        assert len(upstream.calls) == 3, "what is simulated calls nobody"
+        tester.post(f"{PATH}/{simulated}/cancel")

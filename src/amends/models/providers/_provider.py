@@ -99,9 +99,13 @@ def operation_of(provider: Provider, model: str) -> Operation:
     return "embeddings" if model in provider.embedding_models else "chat"
 
 
-def upstream_name(provider: Provider, operation: Operation, endpoint: int) -> str:
-    """How an endpoint, by its place from 0, is known to limits and breakers, which are kept for each operation."""
-    return f"{provider.name}/{operation}/{endpoint}"
+def upstream_name(provider: Provider, operation: Operation, endpoint: int, mode: str = "live") -> str:
+    """How an endpoint, by its place from 0, is known to limits and breakers, which are kept for each operation.
+
+    Test mode has its own, so that what it simulates shuts nobody out.
+    """
+    name = f"{provider.name}/{operation}/{endpoint}"
+    return name if mode == "live" else f"{mode}:{name}"
 
 
 def endpoint_of(upstream: str) -> int:

@@ -66,7 +66,7 @@ class PredictProcessor:
         fetching = float(job.settings.get("fetch", {}).get("total_seconds", 0.0))
         if provider is not None:
             assert model is not None, "a provider's model is described"
-            return _needs_of(provider, model, timeout, fetching)
+            return _needs_of(provider, model, job.mode, timeout, fetching)
         return Needs(
             batch_size=model.batch_size if model else 1,
             item_timeout_seconds=_TIMEOUT_SECONDS + fetching if timeout is None else float(timeout),
@@ -92,13 +92,13 @@ def _ask_for(job: Job) -> _Asked:
     return _Asked(None, MODELS.get(name)) if found is None else _Asked(found[0], describe_model(*found))
 
 
-def _needs_of(provider: Provider, model: Model, timeout: Any, fetching: float) -> Needs:
+def _needs_of(provider: Provider, model: Model, mode: str, timeout: Any, fetching: float) -> Needs:
     """The call is bounded by its session; the engine's own limit is for a child that hangs."""
     seconds = provider.timeout_seconds if timeout is None else min(float(timeout), provider.timeout_seconds)
     operation = operation_of(provider, model.name.partition("/")[2])
     upstreams = tuple(
         Upstream(
-            upstream_name(provider, operation, number),
+            upstream_name(provider, operation, number, mode),
             provider.name,
             provider.concurrency,
             provider.requests_per_minute,
