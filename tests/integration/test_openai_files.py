@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.openai_client import client_of
+from tests.openai_client import chat_line, client_of, ended, submit
 from tests.servers import RunningServer
 
 
@@ -77,6 +77,15 @@ def test_query_parameters_are_refused_with_400_too(client: openai.OpenAI) -> Non
     with pytest.raises(openai.BadRequestError) as refused:
         client.files.list(limit=0)
     assert refused.value.param == "limit"
+
+
+def test_what_batches_make_is_listed_on_both_surfaces(server: RunningServer) -> None:
+    with client_of(server) as client:
+        made = ended(client, submit(client, [chat_line("a")]))
+        assert [file.id for file in client.files.list(purpose="batch_output")] == [made.output_file_id]
+    with server.client() as http:
+        listed = http.get("/v1/files", params={"purpose": "batch_output"}).json()["data"]
+        assert [file["id"] for file in listed] == [made.output_file_id]
 
 
 def test_models_are_listed_and_found(client: openai.OpenAI) -> None:

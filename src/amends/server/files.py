@@ -33,6 +33,8 @@ Hub = Annotated[Services, Depends(services)]
 Who = Annotated[Caller, Depends(caller)]
 FileId = Annotated[str, Path(max_length=128, description="The file's id.")]
 Purpose = Literal["user_data", "batch"]
+Stored = Literal["user_data", "batch", "batch_output"]
+"""``batch_output`` is what batches make, and nobody uploads."""
 
 
 class FileObject(BaseModel):
@@ -134,7 +136,7 @@ async def upload_file(request: Request, hub: Hub, who: Who) -> Response:
 
 @router.get("", summary="List the files, newest first")
 def list_files(
-    hub: Hub, who: Who, limit: Limit = 20, after: After = None, purpose: Annotated[Purpose | None, Query()] = None
+    hub: Hub, who: Who, limit: Limit = 20, after: After = None, purpose: Annotated[Stored | None, Query()] = None
 ) -> Page[FileObject]:
     found = hub.store.files.find(who.workspace_id, limit=limit + 1, after=after, purpose=purpose)
     return page([file_object(file) for file in found], limit, found[:limit][-1].id if found else None)

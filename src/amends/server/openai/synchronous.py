@@ -21,7 +21,7 @@ from amends.models._said import completion_events
 from amends.models.providers import Provider, find_provider
 from amends.problems import CATALOGUE, FieldError, Problem, ProblemError, problem, validation_failed
 from amends.server.auth import Caller
-from amends.server.idempotency import body_digest, idempotent
+from amends.server.idempotency import Guard, body_digest, idempotent
 from amends.server.openai.endpoints import CHAT, EMBEDDINGS, KIND, unfit
 from amends.server.openai.relaying import relayed, while_wanted
 from amends.server.openapi import Responses, problems
@@ -75,9 +75,8 @@ async def create_chat_completion(request: Request, hub: Hub, who: Who) -> Respon
             wants_usage = isinstance(counts, dict) and counts.get("include_usage") is True
             events = completion_events(completion, include_usage=wants_usage)
             media_type, content = _EVENTS, "".join(events).encode()
-        headers = {"content-type": media_type}
-        await asyncio.wrap_future(hub.database.submit(lambda tx: guard.store(tx, 200, content, headers=headers)))
-    return Response(content, headers=headers)
+        await _store(hub, guard, content, media_type)
+    return Response(content, headers={"content-type": media_type})
 
 
 @router.post("/embeddings", summary="Embed texts", response_class=Response, openapi_extra=_EMBEDDINGS_BODY,
@@ -91,8 +90,15 @@ async def create_embeddings(request: Request, hub: Hub, who: Who) -> Response:
         if guard.replay is not None:
             return guard.replay
         content = _encode(await _answered(request, hub, who, EMBEDDINGS, body))
-        await asyncio.wrap_future(hub.database.submit(lambda tx: guard.store(tx, 200, content)))
+        await _store(hub, guard, content, _JSON)
     return Response(content, media_type=_JSON)
+
+
+async def _store(hub: Services, guard: Guard, content: bytes, media_type: str) -> None:
+    """Under the request's key, if it has one."""
+    if guard.key is not None:
+        headers = {"content-type": media_type}
+        await asyncio.wrap_future(hub.database.submit(lambda tx: guard.store(tx, 200, content, headers=headers)))
 
 
 async def _read(request: Request, hub: Services, who: Caller, endpoint: str) -> dict[str, Any]:
