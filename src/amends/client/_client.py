@@ -181,12 +181,12 @@ class Client(_Settings):
         policy = Policy(timeout, deadline, max_retries)
         hooks = Hooks(on_retry, on_give_up, on_response)
         self._configure(api_key, base_url, policy, budget, breaker, hooks, clock, draw, new_key, journal)
-        import httpx2
-
         from ._loops import SyncLoop
+        from ._pool import connect
 
         self._owns_pool = http_client is None
-        self._loop = SyncLoop(httpx2.Client() if http_client is None else http_client, self._context.clock)
+        http = connect(self.base_url) if http_client is None else http_client
+        self._loop = SyncLoop(http, self._context.clock)
 
     @cached_property
     def files(self) -> Files:
@@ -288,12 +288,12 @@ class AsyncClient(_Settings):
         policy = Policy(timeout, deadline, max_retries)
         hooks = Hooks(on_retry, on_give_up, on_response)
         self._configure(api_key, base_url, policy, budget, breaker, hooks, clock, draw, new_key, journal)
-        import httpx2
-
         from ._loops import AsyncLoop
+        from ._pool import aconnect
 
         self._owns_pool = http_client is None
-        self._loop = AsyncLoop(httpx2.AsyncClient() if http_client is None else http_client, self._context.clock)
+        http = aconnect(self.base_url) if http_client is None else http_client
+        self._loop = AsyncLoop(http, self._context.clock)
 
     @cached_property
     def files(self) -> AsyncFiles:

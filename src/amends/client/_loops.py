@@ -11,18 +11,26 @@ import httpx2
 from ._bodies import BodyFault, DeadlinePassed
 from ._context import Clock
 from ._flow import Answer, Do, Emit, Failure, Flow, Read, Request, Send, Sleep, Step, Stream
+from ._pool import NETWORK_FAULTS, TIMEOUTS, AsyncPool, Opened, Pool
 
 T = TypeVar("T")
 
 # What is read of a failing answer: problems are small, and a gateway's page may be endless.
 _MAX_ERROR_BYTES: Final = 1024 * 1024
-_NETWORK_FAULTS: Final = (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError, DeadlinePassed)
+_NETWORK_FAULTS: Final = (
+    *NETWORK_FAULTS,
+    httpx2.HTTPError,
+    httpx2.StreamError,
+    httpx2.InvalidURL,
+    OSError,
+    DeadlinePassed,
+)
 
 
 class SyncLoop:
     """Drives flows in the caller's thread. Holds nothing of a flow, so threads may share it."""
 
-    def __init__(self, http: httpx2.Client, clock: Clock) -> None:
+    def __init__(self, http: httpx2.Client | Pool, clock: Clock) -> None:
         self.http = http
         self._clock = clock
 
@@ -78,8 +86,7 @@ class SyncLoop:
         held.begin(request, self._clock)
         try:
             body = {} if request.body is None else request.body.sync_arguments(held.check)
-            message = self.http.build_request(request.method, request.url, **_arguments(request), **body)
-            response = self.http.send(message, stream=True)
+            response = self._open(self.http, request, body)
             held.response, held.blocks = response, response.iter_bytes()
             if request.is_streamed and response.is_success:
                 return _answer(response)
@@ -97,6 +104,11 @@ class SyncLoop:
             held.close()
             return _failure(error)
 
+    def _open(self, http: httpx2.Client | Pool, request: Request, body: dict[str, Any]) -> httpx2.Response | Opened:
+        if isinstance(http, Pool):
+            return http.open(request, body)
+        return http.send(http.build_request(request.method, request.url, **_arguments(request), **body), stream=True)
+
     def _read(self, held: _Held) -> bytes | Failure | None:
         assert held.blocks is not None
         try:
@@ -111,7 +123,7 @@ class SyncLoop:
 class AsyncLoop:
     """Drives flows in the caller's task."""
 
-    def __init__(self, http: httpx2.AsyncClient, clock: Clock) -> None:
+    def __init__(self, http: httpx2.AsyncClient | AsyncPool, clock: Clock) -> None:
         self.http = http
         self._clock = clock
 
@@ -168,8 +180,7 @@ class AsyncLoop:
         held.begin(request, self._clock)
         try:
             body = {} if request.body is None else request.body.async_arguments(held.check)
-            message = self.http.build_request(request.method, request.url, **_arguments(request), **body)
-            response = await self.http.send(message, stream=True)
+            response = await self._open(self.http, request, body)
             held.response, held.ablocks = response, response.aiter_bytes()
             if request.is_streamed and response.is_success:
                 return _answer(response)
@@ -187,6 +198,14 @@ class AsyncLoop:
             await held.aclose()
             return _failure(error)
 
+    async def _open(
+        self, http: httpx2.AsyncClient | AsyncPool, request: Request, body: dict[str, Any]
+    ) -> httpx2.Response | Opened:
+        if isinstance(http, AsyncPool):
+            return await http.open(request, body)
+        message = http.build_request(request.method, request.url, **_arguments(request), **body)
+        return await http.send(message, stream=True)
+
     async def _read(self, held: _Held) -> bytes | Failure | None:
         assert held.ablocks is not None
         try:
@@ -202,7 +221,7 @@ class _Held:
     """The one response a flow has open, closed whatever happens to the flow."""
 
     def __init__(self) -> None:
-        self.response: httpx2.Response | None = None
+        self.response: httpx2.Response | Opened | None = None
         self.blocks: Iterator[bytes] | None = None
         self.ablocks: AsyncIterator[bytes] | None = None
 
@@ -226,13 +245,13 @@ class _Held:
         response, self.response = self.response, None
         if response is not None:
             # Closing an answer that is not read to its end breaks its connection, which may complain.
-            with suppress(httpx2.HTTPError, OSError):
+            with suppress(httpx2.HTTPError, OSError, *NETWORK_FAULTS):
                 response.close()
 
     async def aclose(self) -> None:
         response, self.response = self.response, None
         if response is not None:
-            with suppress(httpx2.HTTPError, OSError):
+            with suppress(httpx2.HTTPError, OSError, *NETWORK_FAULTS):
                 await response.aclose()
 
 
@@ -256,7 +275,7 @@ def _arguments(request: Request) -> dict[str, Any]:
     return {"headers": dict(request.headers), "timeout": httpx2.Timeout(request.timeout_seconds)}
 
 
-def _answer(response: httpx2.Response, body: bytes = b"") -> Answer:
+def _answer(response: httpx2.Response | Opened, body: bytes = b"") -> Answer:
     # Without any of these only the closing of the connection ends the body, and a cut one looks whole (RFC 9112, 6.3).
     is_framed = (
         "content-length" in response.headers
@@ -267,4 +286,4 @@ def _answer(response: httpx2.Response, body: bytes = b"") -> Answer:
 
 
 def _failure(error: Exception) -> Failure:
-    return Failure(error, isinstance(error, httpx2.TimeoutException | DeadlinePassed))
+    return Failure(error, isinstance(error, (httpx2.TimeoutException, DeadlinePassed, *TIMEOUTS)))

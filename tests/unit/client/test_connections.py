@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 import threading
@@ -14,7 +15,7 @@ import httpx2
 import pytest
 
 from amends import AsyncClient, Client
-from amends.client import NO_KEY
+from amends.client import NO_KEY, _pool
 from amends.exceptions import ApiError, NetworkError, RequestTimeoutError
 from amends.testing import FakeClock
 
@@ -259,3 +260,100 @@ def test_cancelled_at_any_await_nothing_leaks_and_the_pool_works(work: Callable[
 
     with server(answer_calmly) as url:
         assert asyncio.run(cancel_at_every_step(url)) > 5
+
+
+def test_the_clients_own_connections_say_what_the_request_says() -> None:
+    heads: list[bytes] = []
+
+    def serve(connection: socket.socket, number: int) -> None:
+        while request := head(connection):
+            heads.append(request)
+            connection.sendall(whole(b'{"id": "x"}'))
+
+    with server(serve) as url, Client("k", f"{url}/pre%20fix") as client:
+        client.files.get("ä b")
+        client.batch_predictions.cancel("b")
+        client.batch_predictions.retry_failed("b", types=["x"])
+        client.batch_predictions.create(({"custom_id": str(n)} for n in range(2)), model="m")
+        client.files.upload(b"bytes")
+    lower = [request.lower().split(b"\r\n") for request in heads]
+    assert heads[0].startswith(b"GET /pre%20fix/v1/files/%C3%A4%20b HTTP/1.1\r\n")
+    assert {line for lines in lower for line in lines if line.startswith(b"host:")} == {
+        url.replace("http://", "host: ").encode()
+    }
+    assert all([line[:5] for line in lines].count(b"host:") == 1 for lines in lower)
+    lengths = [[line for line in lines if line.startswith((b"content-length", b"transfer-"))] for lines in lower]
+    assert lengths[:4] == [[], [b"content-length: 0"], [b"content-length: 15"], [b"transfer-encoding: chunked"]]
+    assert [len(found) for found in lengths] == [0, 1, 1, 1, 1]
+    assert any(line.startswith(b"content-type: multipart/form-data; boundary=") for line in lower[4])
+
+
+def test_a_compressed_answer_is_read() -> None:
+    body = gzip.compress(b'{"id": "file_1", "filename": "packed"}')
+
+    def serve(connection: socket.socket, number: int) -> None:
+        assert b"accept-encoding: gzip" in head(connection).lower()
+        connection.sendall(OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    with server(serve) as url, Client("k", url) as client:
+        assert client.files.get("file_1").filename == "packed"
+
+
+@pytest.mark.parametrize("work", [one_call, one_stream])
+def test_the_clients_own_connections_survive_cancelling_at_any_await(
+    work: Callable[[AsyncClient], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pool, "_POOLS", 1)
+    monkeypatch.setattr(_pool, "_LIMITS", {"max_connections": 1, "max_keepalive_connections": 1})
+
+    async def cancel_at_every_step(url: str) -> int:
+        cancelled = 0
+        async with AsyncClient("k", url, timeout=5, max_retries=0) as client:
+            for steps in range(200):
+                task = asyncio.ensure_future(work(client))  # type: ignore[arg-type]
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+                cancelled += task.cancelled()
+                if steps > 20 and not task.cancelled():
+                    break
+            await work(client)  # type: ignore[misc]
+            assert client._loop.http.busy == [0]  # type: ignore[union-attr]
+        return cancelled
+
+    with server(answer_calmly) as url:
+        assert asyncio.run(cancel_at_every_step(url)) > 5
+
+
+def test_many_calls_at_once_are_spread_and_counted_back() -> None:
+    async def call_often(url: str) -> None:
+        async with AsyncClient("k", url) as client:
+            await asyncio.gather(*(client.files.get("x") for _ in range(50)))
+            pool = client._loop.http
+            assert isinstance(pool, _pool.AsyncPool)
+            assert pool.busy == [0] * 8
+            assert sum(bool(one.connections) for one in pool._pools) == 8
+
+    with server(answer_calmly) as url:
+        asyncio.run(call_often(url))
+
+
+def test_a_closed_client_says_so() -> None:
+    client = Client("k", "http://127.0.0.1:1")
+    client.close()
+    with pytest.raises(RuntimeError, match="client is closed"):
+        client.me()
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_proxy_in_the_environment_is_used(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(connection: socket.socket, number: int) -> None:
+        assert head(connection).startswith(b"GET http://nowhere.invalid/v1/me HTTP/1.1")
+        connection.sendall(whole(b'{"role": "owner"}'))
+
+    with server(serve) as url:
+        monkeypatch.setenv(variable, url)
+        with Client("k", "http://nowhere.invalid") as client:
+            assert client.me().role == "owner"
