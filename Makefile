@@ -31,6 +31,9 @@ bench: $(READY) .venv-bench/.installed  ## see benchmarks/README.md
 	$(BIN)/python -m benchmarks.engine.run
 	$(BIN)/python -m benchmarks.engine.run --lease 1 --workers 6 --only amends,bare
 	$(BIN)/python -m benchmarks.million.run
+	$(BIN)/python -m benchmarks.client.run
+	$(BIN)/python -m benchmarks.retries.run
+	$(BIN)/python -m benchmarks.retries.run --real
 	$(BIN)/python -m benchmarks.recovery.run
 
 serve: $(READY)
