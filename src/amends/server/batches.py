@@ -42,7 +42,7 @@ CustomIdPath = Annotated[str, Path(max_length=1_024, description="The item's cus
 _SECTION_LINES: Final = 10_000
 
 
-def _actions(request: Request) -> Actions:
+async def _actions(request: Request) -> Actions:
     return Actions(request, "batch_prediction", batch_body)
 
 

@@ -18,14 +18,14 @@ from amends.server.openapi import problems
 from amends.server.pagination import After, Limit, Page, page
 from amends.server.parameters import check_model
 from amends.server.prices import MOST_CREDITS, credits, millionths, price_of
-from amends.server.services import Services, caller, services
+from amends.server.services import Services, hub, who
 from amends.server.threads import in_thread
 from amends.server.wire import ModelName
 
 router = APIRouter(prefix="/v1/credits", tags=["credits"])
 
-Hub = Annotated[Services, Depends(services)]
-Who = Annotated[Caller, Depends(caller)]
+Hub = Annotated[Services, Depends(hub)]
+Who = Annotated[Caller, Depends(who)]
 _LEAST: Final = 0.000_001
 
 

@@ -21,7 +21,7 @@ from amends.server.multipart import Form, FormReader
 from amends.server.openapi import problems
 from amends.server.pagination import After, Limit, Page, page
 from amends.server.ranges import blob_response
-from amends.server.services import Services, caller, services
+from amends.server.services import Services, hub, who
 from amends.store import ExpiredFile, FileRecord
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
@@ -29,8 +29,8 @@ router = APIRouter(prefix="/v1/files", tags=["files"])
 MAX_EXPIRY_SECONDS: Final = 518_400
 _MAX_FILENAME: Final = 1_024
 
-Hub = Annotated[Services, Depends(services)]
-Who = Annotated[Caller, Depends(caller)]
+Hub = Annotated[Services, Depends(hub)]
+Who = Annotated[Caller, Depends(who)]
 FileId = Annotated[str, Path(max_length=128, description="The file's id.")]
 Purpose = Literal["user_data", "batch"]
 Stored = Literal["user_data", "batch", "batch_output"]

@@ -16,13 +16,13 @@ from amends.problems import ProblemError, idempotency_conflict, no_permission, n
 from amends.server.auth import Caller
 from amends.server.idempotency import Guard, body_digest, idempotent
 from amends.server.pagination import After, Limit, Page, page
-from amends.server.services import Services, caller, services
+from amends.server.services import Services, hub, who
 from amends.store import IssuedKey, Key, Mode, Role, make_secret
 
 router = APIRouter(prefix="/v1", tags=["keys"])
 
-Hub = Annotated[Services, Depends(services)]
-Who = Annotated[Caller, Depends(caller)]
+Hub = Annotated[Services, Depends(hub)]
+Who = Annotated[Caller, Depends(who)]
 KeyId = Annotated[str, Path(max_length=128, description="The key's id.")]
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 

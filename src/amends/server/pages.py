@@ -13,11 +13,11 @@ from starlette.responses import JSONResponse, Response
 from amends.problems import CATALOGUE, ProblemError, Row, not_found, problem
 from amends.server.html import html_page, wants_html
 from amends.server.openapi import problems
-from amends.server.services import Services, services
+from amends.server.services import Services, hub
 
 router = APIRouter(prefix="/errors", tags=["errors"])
 
-Hub = Annotated[Services, Depends(services)]
+Hub = Annotated[Services, Depends(hub)]
 
 _PLACES = {"E": "answer of an endpoint", "B": "error of a batch", "L": "error of a result line"}
 _VARY = {"Vary": "Accept"}

@@ -29,7 +29,7 @@ def answer(model: Any, description: str) -> Responses:
     return {200: {"model": model, "description": description}}
 
 
-def _actions(request: Request) -> Actions:
+async def _actions(request: Request) -> Actions:
     return Actions(request, "run", run_body)
 
 

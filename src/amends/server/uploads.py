@@ -22,15 +22,15 @@ from amends.server.idempotency import Guard, digest_of, idempotent
 from amends.server.limits import too_large
 from amends.server.openapi import Responses, problems
 from amends.server.parts import Part, expiry, sha256_of
-from amends.server.services import Services, caller, services
+from amends.server.services import Services, hub, who
 from amends.store import UploadRecord
 
 log = structlog.get_logger("amends.server")
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
-Hub = Annotated[Services, Depends(services)]
-Who = Annotated[Caller, Depends(caller)]
+Hub = Annotated[Services, Depends(hub)]
+Who = Annotated[Caller, Depends(who)]
 UploadId = Annotated[str, Path(max_length=128, description="The upload's id.")]
 MediaType = Annotated[str, Field(max_length=255, pattern=r"^[!-~]+/[ -~]+$")]
 

@@ -17,14 +17,14 @@ from amends.server.idempotency import Guard, body_digest, idempotent
 from amends.server.openai.batch_object import BatchList, BatchObject, batch_object
 from amends.server.openai.bodies import CreateBatch
 from amends.server.pagination import After, Limit
-from amends.server.services import Services, caller, services
+from amends.server.services import Services, hub, who
 from amends.server.threads import in_thread
 from amends.store import Fenced, OpenAIBatch
 
 router = APIRouter(prefix="/openai/v1/batches", tags=["openai batches"])
 
-Hub = Annotated[Services, Depends(services)]
-Who = Annotated[Caller, Depends(caller)]
+Hub = Annotated[Services, Depends(hub)]
+Who = Annotated[Caller, Depends(who)]
 BatchId = Annotated[str, Path(max_length=128, description="The batch's id, which is its run's too.")]
 
 _WINDOW_SECONDS: Final = 86_400

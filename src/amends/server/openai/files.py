@@ -19,13 +19,13 @@ from amends.server.multipart import Form, FormReader
 from amends.server.openai.bodies import LEAST_SECONDS, MOST_SECONDS, Seconds
 from amends.server.openapi import problems
 from amends.server.pagination import After
-from amends.server.services import Services, caller, services
+from amends.server.services import Services, hub, who
 from amends.store import FileRecord
 
 router = APIRouter(prefix="/openai/v1/files", tags=["openai files"])
 
-Hub = Annotated[Services, Depends(services)]
-Who = Annotated[Caller, Depends(caller)]
+Hub = Annotated[Services, Depends(hub)]
+Who = Annotated[Caller, Depends(who)]
 Purpose = Literal["batch", "user_data"]
 
 _ANCHOR: Final = "expires_after[anchor]"

@@ -12,12 +12,12 @@ from amends.models import MODELS
 from amends.problems import ProblemError, not_found
 from amends.server.auth import Caller
 from amends.server.openai.endpoints import endpoints_of
-from amends.server.services import Services, caller, services
+from amends.server.services import Services, hub, who
 
 router = APIRouter(prefix="/openai/v1/models", tags=["openai models"])
 
-Hub = Annotated[Services, Depends(services)]
-Who = Annotated[Caller, Depends(caller)]
+Hub = Annotated[Services, Depends(hub)]
+Who = Annotated[Caller, Depends(who)]
 
 
 class ModelObject(BaseModel):

@@ -26,12 +26,12 @@ from amends.server.openai.endpoints import CHAT, EMBEDDINGS, KIND, unfit
 from amends.server.openai.relaying import relayed, while_wanted
 from amends.server.openapi import Responses, problems
 from amends.server.parameters import resolved_model
-from amends.server.services import Services, caller, services
+from amends.server.services import Services, hub, who
 
 router = APIRouter(prefix="/openai/v1", tags=["openai"])
 
-Hub = Annotated[Services, Depends(services)]
-Who = Annotated[Caller, Depends(caller)]
+Hub = Annotated[Services, Depends(hub)]
+Who = Annotated[Caller, Depends(who)]
 
 _JSON: Final = "application/json"
 _EVENTS: Final = "text/event-stream"
