@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,12 @@ def said(name: str, run: dict[str, Any]) -> str:
     )
 
 
+def laid_out(record: dict[str, Any]) -> str:
+    """JSON in which each series of numbers is one line."""
+    text = json.dumps(record, indent=1)
+    return re.sub(r"\[\s+([\d\s,]+?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(POLICIES), type=lambda text: text.split(","))
@@ -99,7 +106,7 @@ def main() -> None:
     }
     target = HERE / "results" / ("real.json" if given.real else "simulation.json")
     target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(record, indent=1) + "\n")
+    target.write_text(laid_out(record))
     if not given.real:
         picture = ROOT / "docs" / "images" / "retries.svg"
         picture.parent.mkdir(exist_ok=True)
