@@ -49,7 +49,7 @@ class Statements:
         members |= {
             "id": run_id, "workspace_id": "ws", "kind": "predict", "model": "local/echo", "params": b"{}", "mode": "live",
             "metadata": "{}", "request_id": "", "public_url": "", "validation": "per_item", "failure_tolerance": 1.0,
-            "priority": 0, "created_at": time.time(),
+            "priority": 0, "created_at": time.time(), "price": 0, "max_cost": None, "on_credit_exhausted": "pause",
         }  # fmt: skip
         with self._transaction():
             self._tx.execute(CREATING.insert_run, members)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -53,14 +52,17 @@ class Calls:
                 self._gate.know(run.no, needs_of(run).upstreams)
             self._gate.forget_all_but({run.no for run in runs})
 
-    @contextmanager
-    def claiming(self, most: int) -> Iterator[Mapping[int, Share]]:
-        """What a claim made within may take; nobody else claims meanwhile. Costs nothing while no run makes calls."""
+    @property
+    def are_made(self) -> bool:
+        """Whether any run makes some."""
+        return bool(self._gate)
+
+    def shares(self, most: int) -> Mapping[int, Share]:
+        """What a claim may take; no other is to be made before its lease is noted. Costs nothing while no run makes calls."""
         if not self._gate:
-            yield {}
-            return
+            return {}
         with self._lock:
-            yield self._gate.shares(most, self._monotonic())
+            return self._gate.shares(most, self._monotonic())
 
     def leased(self, lease: Lease, needs: Needs) -> Leave | None:
         """A claim was granted; where its calls go, None where it makes none."""
@@ -78,6 +80,8 @@ class Calls:
         attempts: Sequence[FailedAttempt],
     ) -> bool:
         """Learn from a report; whether its lease makes calls."""
+        if not self._gate:
+            return False
         with self._lock:
             if not self._gate.holds(lease_id):
                 return False

@@ -1,17 +1,18 @@
-"""The owner's side of one worker: its messages become calls of the ledger. No sockets, no threads."""
+"""The owner's side of one worker: its messages become steps of the ledger, their answers replies. No sockets, no threads."""
 
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, cast
 
 import msgspec
 
 from amends.engine._calls import Calls
-from amends.engine._gate import Gate
+from amends.engine._gate import Gate, Leave
 from amends.engine._loading import Processors
 from amends.engine._signal import WorkSignal
 from amends.engine._wire import (
@@ -20,7 +21,6 @@ from amends.engine._wire import (
     Committed,
     Leased,
     Note,
-    NoWork,
     Renew,
     Report,
     StandingOf,
@@ -28,7 +28,9 @@ from amends.engine._wire import (
     ToSupervisor,
 )
 from amends.engine.processor import Job, Needs
-from amends.ledger import ClaimRequest, Commit, Lease, Ledger, Outcome, Run, Share
+from amends.ledger import Answer, ClaimRequest, Commit, Lease, Outcome, Renewal, Run, Standing, Step
+
+log = logging.getLogger("amends.engine")
 
 _outcomes = msgspec.msgpack.Decoder(list[Outcome])
 _RUNS_REMEMBERED: Final = 64
@@ -62,17 +64,16 @@ class NeedsOfRuns:
 
 
 class Desk:
-    """Answers one worker.
+    """Answers one worker: ``hear`` its messages, have the ledger perform the ``steps``, send what follows once ``answered``.
 
-    ``pending``: the claim that waits for work, None otherwise. leases: id → run, of all that the worker holds. calls: who says
-    how many calls may be made, shared by all desks. on_end: told that a lease ended
-    after which there was none of its run, so that the run may be done.
+    leases: what the worker holds, lease → run; any thread may look at a copy. calls: who says how many calls may be made,
+    shared by all desks. on_end: told that a lease ended after which the worker held none of its run, so that the run may
+    be done.
     """
 
     def __init__(
         self,
         worker_id: str,
-        ledger: Ledger,
         needs: NeedsOfRuns,
         signal: WorkSignal,
         *,
@@ -83,10 +84,8 @@ class Desk:
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.worker_id = worker_id
-        self.pending: Claim | None = None
         self.child_pid: int | None = None
         self.leases: dict[str, str] = {}
-        self._ledger = ledger
         self._needs = needs
         self._signal = signal
         self._ttl_seconds = ttl_seconds
@@ -94,127 +93,183 @@ class Desk:
         self._kinds = kinds
         self._calls = calls or Calls(Gate(), time.monotonic)
         self._on_end = on_end
+        self._news: list[Commit | Renewal] = []
+        self._claims: list[Claim] = []
+        self._new_claims = 0
+        self._asked: list[Claim] = []
+        self._ended_runs: set[str] = set()
+        self._told_run: str | None = None
 
     @property
     def run_id(self) -> str | None:
         """The run that the worker took on last, of those it works on."""
         return next(reversed(self.leases.values()), None)
 
-    def answer(self, message: ToOwner) -> list[ToSupervisor]:
-        """The replies, in order. A claim for which there is nothing yet stays ``pending``."""
+    @property
+    def has_news(self) -> bool:
+        """Whether something waits to be recorded."""
+        return bool(self._news)
+
+    @property
+    def has_claims(self) -> bool:
+        """Whether claims wait for work."""
+        return bool(self._claims)
+
+    @property
+    def has_new_claims(self) -> bool:
+        """Whether there are claims that were not tried yet."""
+        return self._new_claims > 0
+
+    def hear(self, message: ToOwner) -> None:
         match message:
-            case Claim():
-                self.pending = message
-                return self.claimed()
-            case Renew():
-                standing = self._ledger.renew(message.lease_id, self._ttl_seconds)
-                if standing == "fenced":
-                    self._forget(message.lease_id)
-                return [StandingOf(message.lease_id, standing)]
             case Report():
-                return self._report(message)
+                self._news.append(self._commit_of(message))
+                if message.claim is not None:
+                    self._want(message.claim)
+            case Claim():
+                self._want(message)
+            case Renew():
+                self._news.append(Renewal(message.lease_id, self._ttl_seconds))
             case Note():
                 self.child_pid = message.child_pid
-                return []
 
-    def claimed(self) -> list[ToSupervisor]:
-        """Try the pending claim; the lease, if there is one."""
-        claim = self.pending
-        if claim is None:
-            return []
-        with self._calls.claiming(claim.max_calls) as shares:
-            lease = self._ledger.claim(self._request(claim, shares))
-            return self._claimed(claim, lease)
+    def steps(self, *, may_find_work: bool = False) -> list[Step]:
+        """What is to be recorded, then the new claims; of those that wait already one, where there may be work for it.
 
-    def give_up(self, report: Report) -> list[ToSupervisor]:
-        """The reply to a report that could not be recorded: the work is lost, its items come back when the lease lapses."""
-        self._forget(report.lease_id)
-        self.pending = report.claim
-        return [Committed(report.lease_id, False)]
+        While a run makes calls, one claim at a time: what the next may take depends on what this one is given.
+        """
+        claims = self._new_claims or int(may_find_work and self.has_claims)
+        if self._calls.are_made:
+            claims = min(claims, 1)
+        self._asked = self._claims[len(self._claims) - claims :]
+        return [*self._news, *map(self._request, self._asked)]
 
-    def release(self, *, lapsed: bool) -> int:
-        """The worker is gone: what it held goes back. The number of leases. lapsed: nobody had asked it to go."""
+    def answered(self, steps: Sequence[Step], answers: Sequence[Answer]) -> list[ToSupervisor]:
+        """The replies. What the ledger could not record stays news, a claim for which there was nothing waits."""
+        del self._claims[len(self._claims) - len(self._asked) :]
+        self._new_claims = max(0, self._new_claims - len(self._asked))
+        waiting, self._news = self._claims, []
+        self._claims = []
+        replies = [reply for pair in zip(steps, answers, strict=True) if (reply := self._reply(*pair)) is not None]
+        self._claims += waiting
+        if self._ended_runs - set(self.leases.values()):
+            self._on_end()
+        self._ended_runs.clear()
+        return replies
+
+    def give_up(self) -> list[ToSupervisor]:
+        """The news cannot be recorded: the work is lost, its items come back when the leases lapse."""
+        lost = [step for step in self._news if isinstance(step, Commit)]
+        self._news = []
+        return [self._committed(commit, False) for commit in lost]
+
+    def leave(self) -> None:
+        """The worker is gone: it wants nothing any more."""
+        self._claims = []
+        self._new_claims = 0
         self._forget(*self.leases)
-        self.pending = None
-        released = self._ledger.release_owner(self.worker_id, lapsed=lapsed)
-        if released:
-            self._signal.wake()
-            self._on_end()
-        return released
 
-    def _report(self, report: Report) -> list[ToSupervisor]:
-        commit = Commit(
-            report.lease_id,
-            outcomes=_joined(report.batches),
-            deferred=report.deferred,
-            attempts=report.attempts,
-            deaths=report.deaths,
-            final=report.final,
-        )
-        if self._calls.reported(report.lease_id, commit.outcomes, report.deferred, report.attempts):
-            self._signal.wake()
-        run_id = self.leases.get(report.lease_id)
-        if report.final:
-            self._forget(report.lease_id)
-        claim = report.claim
-        if claim is None:
-            ok, replies = self._ledger.commit(commit), []
+    def _reply(self, step: Step, answer: Answer) -> ToSupervisor | None:
+        if isinstance(answer, Exception):
+            return self._failed(step, answer)
+        match step:
+            case ClaimRequest():
+                claim = self._asked.pop(0)
+                if isinstance(answer, Lease):
+                    return self._leased(answer)
+                self._wait(claim)
+                return None
+            case Commit():
+                return self._committed(step, answer is True)
+            case Renewal():
+                return self._standing(step, answer)
+
+    def _failed(self, step: Step, error: Exception) -> ToSupervisor | None:
+        extra = {"worker_id": self.worker_id}
+        if isinstance(step, Commit) and isinstance(error, ValueError):
+            log.error("report_refused", exc_info=error, extra=extra)
+            return self._committed(step, False)
+        log.error("ledger_unavailable", exc_info=error, extra=extra)
+        if isinstance(step, ClaimRequest):
+            self._wait(self._asked.pop(0))
         else:
-            with self._calls.claiming(claim.max_calls) as shares:
-                ok, lease = self._commit_and_claim(commit, self._request(claim, shares))
-                replies = self._claimed(claim, lease)
+            self._news.append(step)
+        return None
+
+    def _committed(self, commit: Commit, ok: bool) -> Committed:
         if not ok:
-            self._forget(report.lease_id)
-        if report.final and run_id not in self.leases.values():
-            self._on_end()
-        for deferral in report.deferred:
+            self._forget(commit.lease_id)
+        for deferral in commit.deferred:
             self._signal.wake_in(deferral.delay_seconds)
-        return [Committed(report.lease_id, ok), *replies]
+        return Committed(commit.lease_id, ok)
 
-    def _commit_and_claim(self, commit: Commit, request: ClaimRequest) -> tuple[bool, Lease | None]:
-        ok, lease = self._ledger.perform([commit, request])
-        for answer in (ok, lease):
-            if isinstance(answer, Exception):
-                raise answer
-        assert isinstance(ok, bool)
-        assert lease is None or isinstance(lease, Lease)
-        return ok, lease
-
-    def _claimed(self, claim: Claim, lease: Lease | None) -> list[ToSupervisor]:
-        """The answer to a claim; none where it waits for work."""
-        if lease is not None:
-            self.pending = None
-            return [self._leased(lease)]
-        if (seconds := self._calls.opens_in()) is not None:
-            self._signal.wake_in(seconds)
-        self.pending = claim if claim.is_waiting else None
-        return [] if claim.is_waiting else [NoWork()]
+    def _standing(self, renewal: Renewal, answer: Answer) -> StandingOf:
+        standing = cast("Standing", answer)
+        if standing == "fenced":
+            self._forget(renewal.lease_id)
+        return StandingOf(renewal.lease_id, standing)
 
     def _leased(self, lease: Lease) -> Leased:
         self.leases[lease.id] = lease.run_id
         needs = self._needs.of(lease)
         leave = self._calls.leased(lease, needs)
-        begin = Begin(
-            lease.run_id,
-            lease.kind,
-            lease.mode,
-            lease.params,
-            lease.request_id,
-            lease.public_url,
-            needs.batch_size,
-            lease.deadline,
-            *(leave or ()),
-        )
         seconds = min(needs.item_timeout_seconds, self._longest_item_seconds)
+        begin = None
+        if leave is not None or lease.run_id != self._told_run:
+            begin = _begin(lease, needs, leave)
+        self._told_run = None if leave is not None else lease.run_id  # where calls go may change with each lease
         return Leased(lease.id, begin, lease.packed, lease.ttl_seconds, seconds, lease.alone)
 
-    def _request(self, claim: Claim, shares: Mapping[int, Share]) -> ClaimRequest:
+    def _want(self, claim: Claim) -> None:
+        self._claims.append(claim)
+        self._new_claims += 1
+
+    def _wait(self, claim: Claim) -> None:
+        """There was nothing for it; calls may be made again by and by."""
+        self._claims.append(claim)
+        if (seconds := self._calls.opens_in()) is not None:
+            self._signal.wake_in(seconds)
+
+    def _request(self, claim: Claim) -> ClaimRequest:
+        shares = self._calls.shares(claim.max_calls)
         return ClaimRequest(self.worker_id, claim.max_items, claim.max_bytes, self._ttl_seconds, self._kinds, shares)
 
+    def _commit_of(self, report: Report) -> Commit:
+        """What a report tells of calls counts at once, recorded or not."""
+        outcomes = _joined(report.batches)
+        if self._calls.reported(report.lease_id, outcomes, report.deferred, report.attempts):
+            self._signal.wake()
+        if report.final:
+            self._forget(report.lease_id)
+        return Commit(
+            report.lease_id,
+            outcomes=outcomes,
+            deferred=report.deferred,
+            attempts=report.attempts,
+            deaths=report.deaths,
+            final=report.final,
+        )
+
     def _forget(self, *lease_ids: str) -> None:
+        """These leases are over."""
         self._calls.ended(lease_ids)
-        for lease_id in lease_ids:
-            self.leases.pop(lease_id, None)
+        for lease_id in list(lease_ids):
+            if (run_id := self.leases.pop(lease_id, None)) is not None:
+                self._ended_runs.add(run_id)
+
+
+def _begin(lease: Lease, needs: Needs, leave: Leave | None) -> Begin:
+    return Begin(
+        lease.run_id,
+        lease.kind,
+        lease.mode,
+        lease.params,
+        lease.request_id,
+        lease.public_url,
+        needs.batch_size,
+        lease.deadline,
+        *(leave or ()),
+    )
 
 
 def _joined(batches: list[msgspec.Raw]) -> list[Outcome]:

@@ -16,13 +16,13 @@ from typing import Any, Final, Protocol
 
 from amends.blobs import LocalBlobs
 from amends.engine._calls import Calls
-from amends.engine._connections import Connection
 from amends.engine._desk import Desk, NeedsOfRuns
 from amends.engine._gate import Gate
 from amends.engine._loading import Processors, installed_processors
 from amends.engine._maintenance import Maintenance
 from amends.engine._settings import EngineSettings
 from amends.engine._signal import WorkSignal
+from amends.engine._switchboard import Switchboard
 from amends.engine._wire import Configure, Prepare, Rules
 from amends.engine.executor import Executor, Slot
 from amends.engine.local import LocalExecutor
@@ -75,7 +75,7 @@ class Engine:
     blobs: the folder of ``LocalBlobs``. cache: where processors may keep caches; None takes a folder beside the blobs.
     processors: kind → ``module:factory``; None takes the installed ones. processor_settings: what they find in ``Job.settings``,
     values of JSON. executor: None takes subprocesses.
-    Not to be started twice. Threads: one to maintain, and one for each worker.
+    Not to be started twice. Threads: one to maintain, and one that serves the workers.
     """
 
     def __init__(
@@ -102,11 +102,17 @@ class Engine:
         self._signal = WorkSignal(monotonic)
         self._needs = NeedsOfRuns(self._processors)
         self._calls = Calls(Gate(), monotonic, keep_calm=ledger.calm)
-        self._lock = threading.Lock()
-        self._connections: dict[str, Connection] = {}
         self._places = [_Place(Slot()) for _ in range(self._worker_count())]
         self._poked = threading.Event()
         self._closing = threading.Event()
+        self._switchboard = Switchboard(
+            ledger,
+            self._signal,
+            self._calls,
+            patience_seconds=self._settings.ttl_seconds,
+            monotonic=monotonic,
+            on_end=self._poked.set,
+        )
         self._maintenance = Maintenance(
             ledger,
             self._processors,
@@ -114,9 +120,9 @@ class Engine:
             read_blob=LocalBlobs(blobs).get,
             monotonic=monotonic,
             clock=clock,
-            on_stop=self._stop_run,
+            on_stop=self._switchboard.stop_run,
             on_lapse=self._kill_lapsed,
-            on_work=self._signal.wake,
+            on_work=self._switchboard.wake,
             calls=self._calls,
             needs=self._needs,
         )
@@ -125,18 +131,20 @@ class Engine:
     def start(self) -> None:
         """Start workers and maintenance; returns at once."""
         self._calls.remember(self._ledger.cool_downs())
+        self._switchboard.start()
         self._thread.start()
 
     def wake(self) -> None:
         """Something changed that workers or maintenance may wait for: a run sealed, extended, retried, resumed, cancelled."""
-        self._signal.wake()
+        self._switchboard.wake()
         self._poked.set()
 
     def workers(self) -> Sequence[WorkerStatus]:
         """The workers that run now."""
-        with self._lock:
-            desks = [(name, connection.desk) for name, connection in self._connections.items()]
-        return [WorkerStatus(name, self._executor.pid(name), desk.child_pid, desk.run_id) for name, desk in desks]
+        return [
+            WorkerStatus(desk.worker_id, self._executor.pid(desk.worker_id), desk.child_pid, desk.run_id)
+            for desk in self._switchboard.desks()
+        ]
 
     def pids(self) -> Sequence[int]:
         """The process ids of all workers: supervisors and children."""
@@ -153,18 +161,14 @@ class Engine:
         self._closing.set()
         self._poked.set()
         if self._thread.ident is not None:
-            connections = self._all_connections()
-            for connection in connections:
-                connection.drain(grace)
+            self._switchboard.drain(grace)
             self._await_exits(grace)
         self._executor.close()
         while self._thread.is_alive():
             # It may have been starting a worker, which was not there to be told or ended above.
             self._thread.join(_POLL_SECONDS)
             self._executor.close()
-        for connection in self._all_connections():
-            connection.close()
-            connection.join(_STOP_MARGIN_SECONDS)
+        self._switchboard.close(_STOP_MARGIN_SECONDS)
 
     # The thread that maintains
 
@@ -187,13 +191,13 @@ class Engine:
         """Stay until the workers are gone, for the same reason."""
         while self._executor.capacity()["workers"]:
             for worker_exit in self._executor.poll():
-                self._drop(worker_exit.worker_id)
+                self._switchboard.cut(worker_exit.worker_id)
             time.sleep(_POLL_SECONDS)
 
     def _keep_places(self) -> None:
         for worker_exit in self._executor.poll():
             log.warning("worker_exited", extra={"worker_id": worker_exit.worker_id, "reason": worker_exit.reason})
-            self._drop(worker_exit.worker_id)
+            self._switchboard.cut(worker_exit.worker_id)
             self._vacate(worker_exit.worker_id)
         now = self._monotonic()
         for place in self._places:
@@ -233,7 +237,6 @@ class Engine:
     def _connect(self, worker_id: str, slot: Slot) -> None:
         desk = Desk(
             worker_id,
-            self._ledger,
             self._needs,
             self._signal,
             ttl_seconds=self._settings.ttl_seconds,
@@ -242,41 +245,19 @@ class Engine:
             calls=self._calls,
             on_end=self._poked.set,
         )
-        connection = Connection(
-            desk,
-            self._executor.channel(worker_id),
-            self._configure(worker_id),
-            self._signal,
-            patience_seconds=self._settings.ttl_seconds,
-        )
-        with self._lock:
-            self._connections[worker_id] = connection
-        connection.start()
-
-    def _drop(self, worker_id: str) -> None:
-        with self._lock:
-            connection = self._connections.pop(worker_id, None)
-        if connection is not None:
-            connection.cut()
+        self._switchboard.connect(desk, self._executor.channel(worker_id), self._configure(worker_id))
 
     def _await_exits(self, grace_seconds: float) -> None:
         until = time.monotonic() + grace_seconds + _STOP_MARGIN_SECONDS
         while grace_seconds > 0 and self._executor.capacity()["workers"] and time.monotonic() < until:
             time.sleep(_POLL_SECONDS)
 
-    def _all_connections(self) -> list[Connection]:
-        with self._lock:
-            return list(self._connections.values())
-
-    def _stop_run(self, run_id: str) -> None:
-        for connection in self._all_connections():
-            connection.stop_run(run_id)
-
     def _kill_lapsed(self, lease_ids: Sequence[str]) -> None:
         """A worker whose lease lapsed is frozen or worse: another takes its place."""
-        for connection in self._all_connections():
-            if any(lease_id in connection.desk.leases for lease_id in lease_ids):
-                self._executor.stop(connection.desk.worker_id, 0.0)
+        lapsed = set(lease_ids)
+        for desk in self._switchboard.desks():
+            if not lapsed.isdisjoint(list(desk.leases)):
+                self._executor.stop(desk.worker_id, 0.0)
 
     def _worker_count(self) -> int:
         return self._settings.workers or os.cpu_count() or 1

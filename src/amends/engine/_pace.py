@@ -9,6 +9,12 @@ from typing import Final
 GROWTH: Final = 4
 """A lease or chunk holds at most so many times the items of the one before: the first times may mislead."""
 
+MAX_LEASES: Final = 16
+"""So many leases at most are held at once, of those that may hold only a moment's work."""
+
+_MOMENT: Final = 1 / 3
+"""Of the seconds that a chunk should hold."""
+
 _RUNS_REMEMBERED: Final = 64
 _WEIGHT: Final = 0.5
 
@@ -47,6 +53,15 @@ class Pace:
         if pace.item_seconds is None:
             return 1
         return min(_grown(pace.lease_items, pace.item_seconds, self._lease_seconds, batch_size), self._max_lease_items)
+
+    def leases(self, run_id: str | None) -> int:
+        """How many leases of this run to hold at once: one, more where even the largest is done in a moment, so that the
+        child need not wait for the owner after each."""
+        pace = _RunPace() if run_id is None else self._of(run_id)
+        if pace.item_seconds is None:
+            return 1
+        fitting = _MOMENT * self._chunk_seconds / max(self._max_lease_items * pace.item_seconds, 1e-9)
+        return max(1, int(min(fitting, MAX_LEASES)))
 
     def chunk_items(self, run_id: str, batch_size: int) -> int:
         """What to hand to the child next: whole batches."""

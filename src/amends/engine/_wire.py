@@ -2,10 +2,10 @@
 
 ::
 
-    owner  ── Configure, Leased, NoWork, Committed, StandingOf, Stop ──►  supervisor  ── Prepare, Begin, Chunk, Drop ──►  child
-           ◄── Claim, Renew, Report, Note ──                                          ◄── Ready, Opened, Results ──
+    owner  ── Configure, Leased, Committed, StandingOf, Stop ──►  supervisor  ── Prepare, Begin, Chunk, Drop ──►  child
+           ◄── Claim, Renew, Report, Note ──                                  ◄── Ready, Opened, Results ──
 
-Requests of a supervisor are answered in order. Items and outcomes pass through the supervisor as bytes.
+A supervisor may hold several leases at once; each has reports and claims of its own. Items and outcomes pass through it as bytes.
 """
 
 from __future__ import annotations
@@ -77,18 +77,17 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
 
 
 class Leased(msgspec.Struct, frozen=True, array_like=True, tag="leased"):
-    """The answer to a claim, as late as there is work. packed: see ``amends.ledger.Lease``."""
+    """The answer to a claim, as late as there is work. packed: see ``amends.ledger.Lease``.
+
+    begin: None where it is that of the lease before.
+    """
 
     lease_id: str
-    begin: Begin
+    begin: Begin | None
     packed: bytes
     ttl_seconds: float
     item_timeout_seconds: float
     alone: bool = False
-
-
-class NoWork(msgspec.Struct, frozen=True, array_like=True, tag="no_work", gc=False):
-    """The answer to a claim that does not wait."""
 
 
 class Committed(msgspec.Struct, frozen=True, array_like=True, tag="committed", gc=False):
@@ -112,12 +111,11 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop", gc=False):
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True, tag="claim", gc=False):
-    """Asks for a lease; answered when there is one, or at once where it does not wait. max_calls: most items that are calls."""
+    """Asks for a lease; answered when there is one. max_calls: most items that are calls."""
 
     max_items: int
     max_bytes: int
     max_calls: int = 16
-    is_waiting: bool = True
 
 
 class Renew(msgspec.Struct, frozen=True, array_like=True, tag="renew", gc=False):
@@ -178,7 +176,7 @@ class Results(msgspec.Struct, frozen=True, array_like=True, tag="results"):
     is_last: bool
 
 
-ToSupervisor = Configure | Leased | NoWork | Committed | StandingOf | Stop
+ToSupervisor = Configure | Leased | Committed | StandingOf | Stop
 ToOwner = Claim | Renew | Report | Note
 ToChild = Prepare | Begin | Chunk | Drop
 FromChild = Ready | Opened | Results

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from amends.engine._composer import death, ended, failed_attempt, is_set_aside, with_death
-from amends.engine._wire import NO_OUTCOMES, Leased, Results, raw
+from amends.engine._wire import NO_OUTCOMES, Begin, Leased, Results, raw
 from amends.ledger import Deferral, FailedAttempt, LeasedItem, Outcome, ResultLines, unpack_items
 
 _SUSPECT: Final = re.compile(rb"\d+\t\d+\t[1-9]")
@@ -70,11 +70,14 @@ class Work:
     Suspects, which were in flight at a death, and every item of an ``alone`` lease are handed singly, before the others.
     """
 
-    def __init__(self, leased: Leased, now: float) -> None:
+    def __init__(self, leased: Leased, begin: Begin, now: float) -> None:
         self.leased = leased
+        self.begin = begin
         self.started_at = now
         self.renewed_at = now
         self.is_stopping = False
+        self.is_reporting = False
+        self.has_deaths_under_way = False
         self.in_hand: deque[Handed] = deque()
         self.unreported = Unreported()
         packed = leased.packed
@@ -96,12 +99,12 @@ class Work:
 
     @property
     def run_id(self) -> str:
-        return self.leased.begin.run_id
+        return self.begin.run_id
 
     @property
     def makes_calls(self) -> bool:
         """Whether its items are calls, of which many are in flight at a time."""
-        return bool(self.leased.begin.upstream)
+        return bool(self.begin.upstream)
 
     @property
     def unanswered(self) -> int:
@@ -111,6 +114,11 @@ class Work:
     @property
     def is_alone_in_hand(self) -> bool:
         return any(handed.is_alone for handed in self.in_hand)
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether only calls under way are left of it."""
+        return self.makes_calls and bool(self.in_hand) and not self.is_waiting
 
     @property
     def waits_alone(self) -> bool:
@@ -150,17 +158,20 @@ class Work:
 
     def take_back(self) -> None:
         """The child ended through no fault of what was in its hands: it waits again."""
-        lines = [line for handed in self.in_hand for line in handed.unanswered()]
+        for handed in reversed(self.in_hand):
+            if handed.is_alone:
+                self._alone.extendleft(reversed(handed.unanswered()))
+            else:
+                self._plain[self._next : self._next] = handed.unanswered()
         self.in_hand.clear()
-        self._plain[self._next : self._next] = lines
 
     def note_death(self, error_code: str, now: float, clock: Callable[[], float]) -> None:
         """The child died: what it had begun becomes suspect or, at the last death, is set aside; the rest waits again."""
         begun = list(self.in_hand) if self.makes_calls else [self.in_hand[0]]
         for _ in begun:
             self.in_hand.popleft()
-        self._put_back()
-        lines = ResultLines(self.run_id, self.leased.begin.request_id, self.leased.begin.public_url)
+        self.take_back()
+        lines = ResultLines(self.run_id, self.begin.request_id, self.begin.public_url)
         suspects = [line for handed in begun for line in handed.unanswered()]
         for item, line in _with_deaths(suspects):
             cause = death(error_code, item.deaths)
@@ -173,14 +184,6 @@ class Work:
             if len(suspects) == 1:  # among several nobody knows whose death it was
                 self.unreported.attempts.append(failed_attempt(lines, item, tries, clock(), cause))
         self.unreported.touch(now)
-
-    def _put_back(self) -> None:
-        for handed in reversed(self.in_hand):
-            if handed.is_alone:
-                self._alone.extendleft(reversed(handed.lines))
-            else:
-                self._next -= len(handed.lines)
-        self.in_hand.clear()
 
 
 def _with_deaths(lines: list[bytes]) -> Iterator[tuple[LeasedItem, bytes]]:

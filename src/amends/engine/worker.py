@@ -15,8 +15,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterable
-from typing import Any, Final
+from typing import Final
 
+from amends.engine._channel import Channel
 from amends.engine._process import die_with_parent, resident_bytes
 from amends.engine._supervisor import (
     ChildExited,
@@ -30,59 +31,12 @@ from amends.engine._supervisor import (
     Tell,
     Tick,
 )
-from amends.engine._wire import Configure, Frames, Note, Stop, frame, from_child, to_supervisor
+from amends.engine._wire import Configure, Note, Stop, from_child, to_supervisor
 
-_PIECE: Final = 1 << 18
 _WATCH_SECONDS: Final = 0.05
 _SOCKET_BYTES: Final = 1 << 20
-
-
-class Channel:
-    """A non-blocking socket that sends and receives frames; what cannot be sent yet waits."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        connection.setblocking(False)
-        self.connection = connection
-        self.is_open = True
-        self._frames = Frames()
-        self._piece = memoryview(bytearray(_PIECE))  # made once: so large a piece costs more than reading a small frame
-        self._unsent = bytearray()
-
-    @property
-    def has_unsent(self) -> bool:
-        return bool(self._unsent)
-
-    def send(self, message: object) -> None:
-        self._unsent += frame(message)
-        self.flush()
-
-    def flush(self) -> None:
-        try:
-            while self._unsent:
-                del self._unsent[: self.connection.send(self._unsent)]
-        except BlockingIOError:
-            pass
-        except OSError:  # the other side is gone: reading will say so
-            self._unsent.clear()
-
-    def read(self) -> Iterable[bytes]:
-        """The frames that are there; ``is_open`` turns False at the end."""
-        while self.is_open:
-            try:
-                received = self.connection.recv_into(self._piece)
-            except BlockingIOError:
-                return
-            except OSError:
-                received = 0
-            if not received:
-                self.is_open = False
-            yield from self._frames.feed(self._piece[:received])
-            if received < _PIECE:
-                return
-
-    def close(self) -> None:
-        self.is_open = False
-        self.connection.close()
+_MOMENT_SECONDS: Final = 0.002
+"""While the child has more leases in hand, its answers are gathered for so long and passed on together."""
 
 
 class Child:
@@ -140,19 +94,26 @@ class Worker:
 
     def _turn(self) -> None:
         readable = self._wait()
+        if self._child is not None and self._child.channel.connection in readable and self._may_gather():
+            time.sleep(_MOMENT_SECONDS)
+        events: list[Event] = []
         if self._owner.connection in readable:
-            for data in self._owner.read():
-                self._from_owner(to_supervisor.decode(data))
+            events += self._from_owner()
         if self._wakeup in readable and self._signalled():
-            grace = self._configured.rules.grace_seconds if self._configured else 0.0
-            self._feed(Stop(grace))
+            events.append(Stop(self._configured.rules.grace_seconds if self._configured else 0.0))
         now = time.monotonic()
         is_time_to_look = now >= self._looked_at + _WATCH_SECONDS
         if self._child is not None and (is_time_to_look or self._child.channel.connection in readable):
-            self._read_child(self._child, is_time_to_look)
+            events += self._from_child(self._child, is_time_to_look)
         if is_time_to_look or not readable:
             self._looked_at = now
-            self._feed(Tick(self._memory()))
+            events.append(Tick(self._memory()))
+        self._feed(events)
+        for channel in self._channels():
+            channel.flush()
+
+    def _may_gather(self) -> bool:
+        return self._supervisor is not None and self._supervisor.has_leases_ahead
 
     def _wait(self) -> Collection[object]:
         """Wait for something to happen; the sockets that can be read."""
@@ -175,48 +136,51 @@ class Worker:
     def _channels(self) -> Iterable[Channel]:
         return (self._owner,) if self._child is None else (self._owner, self._child.channel)
 
-    def _from_owner(self, message: Any) -> None:
-        if isinstance(message, Configure):
-            self._configured = message
-            self._supervisor = Supervisor(message.rules, clock=time.time)
-            self._carry_out(self._supervisor.start(time.monotonic()))
-        else:
-            self._feed(message)
+    def _from_owner(self) -> list[Event]:
+        events: list[Event] = []
+        for data in self._owner.read():
+            message = to_supervisor.decode(data)
+            if isinstance(message, Configure):
+                self._configured = message
+                self._supervisor = Supervisor(message.rules, clock=time.time)
+                self._carry_out(self._supervisor.start(time.monotonic()))
+            else:
+                events.append(message)
+        return events
 
-    def _read_child(self, child: Child, is_time_to_look: bool) -> None:
+    def _from_child(self, child: Child, is_time_to_look: bool) -> list[Event]:
         """What it sent. Its end shows in its socket, unless something it started holds that open: hence the look at it."""
-        for data in child.channel.read():
-            self._feed(from_child.decode(data))
+        events: list[Event] = [from_child.decode(data) for data in child.channel.read()]
         if not child.channel.is_open or (is_time_to_look and child.process.poll() is not None):
-            for data in child.channel.read():  # what it sent with its last breath
-                self._feed(from_child.decode(data))
+            events += [from_child.decode(data) for data in child.channel.read()]  # what it sent with its last breath
             self._drop_child()
-            self._feed(ChildExited())
+            events.append(ChildExited())
+        return events
 
     def _drop_child(self) -> None:
         if self._child is not None:
             self._selector.unregister(self._child.channel.connection)
             self._child.close()
             self._child = None
-            self._owner.send(Note(None))
+            self._owner.say(Note(None))
 
-    def _feed(self, event: Event) -> None:
+    def _feed(self, events: Iterable[Event]) -> None:
         if self._supervisor is not None:
-            self._carry_out(self._supervisor.handle(event, time.monotonic()))
+            self._carry_out(self._supervisor.handle(events, time.monotonic()))
 
     def _carry_out(self, commands: list[Command]) -> None:
         for command in commands:
             match command:
                 case Tell():
-                    self._owner.send(command.message)
+                    self._owner.say(command.message)
                 case Hand():
                     assert self._child is not None, "items are handed to a child that is ready"
-                    self._child.channel.send(command.message)
+                    self._child.channel.say(command.message)
                 case StartChild():
                     self._start_child()
                 case KillChild():
-                    assert self._child is not None, "a child that runs is killed"
-                    self._child.kill()
+                    if self._child is not None:  # else it was quicker
+                        self._child.kill()
                 case Exit():
                     self._is_done = True
 
@@ -224,8 +188,8 @@ class Worker:
         assert self._configured is not None, "a supervisor is configured before it starts a child"
         self._child = Child()
         self._selector.register(self._child.channel.connection, selectors.EVENT_READ)
-        self._child.channel.send(self._configured.prepare)
-        self._owner.send(Note(self._child.process.pid))
+        self._child.channel.say(self._configured.prepare)
+        self._owner.say(Note(self._child.process.pid))
 
     def _memory(self) -> int | None:
         is_watching = self._supervisor is not None and self._supervisor.is_watching

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, NoReturn
@@ -21,7 +21,7 @@ from amends.engine._loading import Processors
 from amends.engine._maintenance import Maintenance
 from amends.engine._settings import EngineSettings
 from amends.engine._signal import WorkSignal
-from amends.engine._wire import Rules, StandingOf
+from amends.engine._wire import Leased, Rules, StandingOf
 from amends.ledger import (
     CreditEntry,
     CreditExceeded,
@@ -31,6 +31,7 @@ from amends.ledger import (
     NewItem,
     NewRun,
     Sample,
+    Step,
     line_members,
 )
 from amends.testing._simulated_worker import SimulatedWorker
@@ -108,7 +109,13 @@ class Simulation:
         self.faults: Counter[str] = Counter()
         self.deaths: Counter[tuple[str, int]] = Counter()
         self.ledger = make_ledger(self.world.clock, self.world.monotonic, Random(seed + 1))
-        self._settings = EngineSettings(ttl_seconds=_TTL_SECONDS, max_lease_items=16, flush_items=5, lease_seconds=1.0)
+        self._settings = EngineSettings(
+            ttl_seconds=_TTL_SECONDS,
+            max_lease_items=self.world.chance.choice([1, 4, 16]),
+            flush_items=5,
+            lease_seconds=1.0,
+            chunk_seconds=self.world.chance.choice([0.15, 1.5]),
+        )
         self._processors = Processors(_PROCESSORS)
         self._stations: dict[str, _Station] = {}
         self._started = 0
@@ -210,7 +217,6 @@ class Simulation:
         rules = Rules(**{name: getattr(self._settings, name) for name in Rules.__struct_fields__})
         desk = Desk(
             worker_id,
-            self.ledger,
             self._needs,
             self._signal,
             ttl_seconds=_TTL_SECONDS,
@@ -228,11 +234,19 @@ class Simulation:
     def _at_desk(self, worker_id: str, message: Any) -> None:
         station = self._stations.get(worker_id)
         if station is not None and self._is_owner_up:
-            self._reply(station, station.desk.answer(message))
+            station.desk.hear(message)
+            self._serve(station, station.desk.steps())
 
     def _offer(self, station: _Station) -> None:
-        """A claim that waits is tried again."""
-        self._reply(station, station.desk.claimed())
+        """Claims that wait are tried again, as long as that finds something."""
+        while self._serve(station, station.desk.steps(may_find_work=True)):
+            pass
+
+    def _serve(self, station: _Station, steps: Sequence[Step]) -> bool:
+        """Whether it brought a lease."""
+        replies = station.desk.answered(steps, self.ledger.perform(steps))
+        self._reply(station, replies)
+        return any(isinstance(reply, Leased) for reply in replies)
 
     def _wake(self) -> None:
         for station in list(self._stations.values()):
@@ -292,7 +306,7 @@ class Simulation:
             if self._stations.pop(station.desk.worker_id, None) is not None:
                 station.to_worker.is_cut = station.to_owner.is_cut = True
                 if is_noticed and self._is_owner_up:
-                    station.desk.release(lapsed=True)
+                    self.ledger.release_owner(station.desk.worker_id, lapsed=True)
                 self._start_worker()
 
         self.world.after(self.world.chance.uniform(0.01, 1.0) if is_noticed else 8.0, notice)

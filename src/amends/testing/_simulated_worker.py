@@ -243,7 +243,7 @@ class SimulatedWorker:
             self._child.die()
 
     def _feed(self, event: Event) -> None:
-        self._when_awake(lambda: self._carry_out(self._supervisor.handle(event, self._world.monotonic())))
+        self._when_awake(lambda: self._carry_out(self._supervisor.handle([event], self._world.monotonic())))
 
     def _when_awake(self, call: Callable[[], None]) -> None:
         if not self.is_alive:
@@ -289,7 +289,7 @@ class SimulatedWorker:
 
     def _bury_child(self) -> None:
         self._child = None
-        self._carry_out(self._supervisor.handle(ChildExited(), self._world.monotonic()))
+        self._carry_out(self._supervisor.handle([ChildExited()], self._world.monotonic()))
 
     def _set_timer(self) -> None:
         """Only the newest timer counts."""

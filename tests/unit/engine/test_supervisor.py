@@ -63,7 +63,7 @@ class Bench:
 
     def feed(self, *events: Event, after: float = 0.0) -> list[Command]:
         self.now += after
-        self.commands = [command for event in events for command in self.supervisor.handle(event, self.now)]
+        self.commands = [command for event in events for command in self.supervisor.handle([event], self.now)]
         return self.commands
 
     def told(self) -> list[Any]:
@@ -346,3 +346,124 @@ def test_results_without_outcomes_are_no_batch(bench: Bench) -> None:
     bench.feed(Results(1, [], NO_OUTCOMES, [], [], 0.0, False))
     bench.feed(results(1, [0, 1]))
     assert len(bench.told()[0].batches) == 1
+
+
+# Several leases at once, where each holds but a moment's work
+
+
+def more(*seqs: int) -> Leased:
+    """A lease of the run that the one before told of, named after its first item."""
+    return msgspec.structs.replace(leased(seqs, f"l{seqs[0]}"), begin=None)
+
+
+@pytest.fixture
+def quick() -> Bench:
+    """One item a lease, and items known to take a hundredth of a moment."""
+    bench = Bench(max_lease_items=1)
+    bench.feed(Ready(), leased([0], "l0"), Opened(), results(1, [0], seconds=0.0005))
+    return bench
+
+
+def claims(bench: Bench) -> int:
+    return sum(1 for message in bench.told() if isinstance(message, Claim) or getattr(message, "claim", None))
+
+
+def test_leases_that_hold_a_moment_are_held_ahead(quick: Bench) -> None:
+    assert claims(quick) == 16
+    quick.feed(Committed("l0", True))
+    assert claims(quick) == 0, "claims that wait count"
+    quick.feed(more(1), more(2))
+    assert quick.chunks() == [[1], [2]]
+    quick.feed(results(2, [1], seconds=0.0005))
+    (report,) = quick.told()
+    assert (report.lease_id, report.final, report.claim is not None) == ("l1", True, True)
+
+
+def test_large_leases_and_slow_items_are_held_one_at_a_time() -> None:
+    large = Bench()
+    large.feed(Ready(), leased([0]), results(1, [0], seconds=0.0005))
+    assert claims(large) == 1
+    slow = Bench(max_lease_items=1)
+    slow.feed(Ready(), leased([0]), results(1, [0], seconds=0.04))
+    assert claims(slow) == 1
+
+
+def test_fewer_leases_are_held_when_items_become_slow(quick: Bench) -> None:
+    quick.feed(*(more(seq) for seq in range(1, 17)))
+    quick.feed(results(2, [1], seconds=1.0), after=1.0)
+    (report,) = quick.told()
+    assert report.claim is None
+
+
+def test_a_death_is_that_of_the_lease_in_flight_and_the_others_wait_again(quick: Bench) -> None:
+    quick.feed(more(1), more(2), more(3))
+    quick.feed(results(2, [1], seconds=0.0005))
+    quick.feed(ChildExited())
+    deaths = {message.lease_id: message.deaths for message in quick.told() if isinstance(message, Report)}
+    assert deaths == {"l2": [2]}
+    quick.feed(Ready())
+    assert quick.chunks() == [], "the suspect runs first, once its death is durable"
+    quick.feed(Committed("l2", True))
+    assert quick.chunks() == [[2], [3]]
+
+
+def reports_of(bench: Bench) -> list[Report]:
+    return [message for message in bench.told() if isinstance(message, Report)]
+
+
+def test_leases_that_wait_too_long_for_a_slow_item_go_back_untouched(quick: Bench) -> None:
+    quick.feed(more(1), more(*range(2, 200)), more(200))
+    assert [len(chunk) for chunk in quick.chunks()] == [1, 16, 64], "nothing of a lease before all of the one before"
+    quick.feed(Tick(), after=3.0)
+    (untouched,) = reports_of(quick)
+    assert (untouched.lease_id, untouched.final, untouched.batches, untouched.claim) == ("l200", True, [], None)
+    quick.feed(results(2, [1], seconds=3.0))
+    assert quick.chunks() == []
+
+
+def test_a_drained_worker_returns_what_it_has_not_begun(quick: Bench) -> None:
+    quick.feed(more(1), more(*range(2, 200)), more(200), Stop(10.0))
+    assert [(report.lease_id, report.final, report.deaths) for report in reports_of(quick)] == [("l200", True, [])]
+    quick.feed(results(2, [1]), results(3, range(2, 18)), results(4, range(18, 82)))
+    assert [(report.lease_id, report.final, report.claim) for report in reports_of(quick)] == [
+        ("l1", True, None),
+        ("l2", True, None),
+    ]
+    quick.feed(*(Committed(lease, True) for lease in ("l0", "l200", "l1")))
+    assert not quick.has(Exit)
+    quick.feed(Committed("l2", True))
+    assert quick.has(Exit)
+
+
+def test_a_fenced_lease_stops_the_child_and_costs_the_others_nothing(quick: Bench) -> None:
+    quick.feed(more(1), more(2))
+    quick.feed(StandingOf("l1", "fenced"))
+    assert quick.has(KillChild)
+    quick.feed(ChildExited(), Ready())
+    assert quick.chunks() == [[2]]
+    assert not any(isinstance(message, Report) and message.deaths for message in quick.told())
+
+
+def test_another_run_waits_until_nothing_of_the_first_is_in_the_childs_hands(quick: Bench) -> None:
+    other = leased([7], "l7")
+    assert other.begin is not None
+    other = msgspec.structs.replace(other, begin=msgspec.structs.replace(other.begin, run_id="bpred_2"))
+    quick.feed(more(1), other)
+    assert quick.chunks() == [[1]]
+    quick.feed(results(2, [1], seconds=0.0005))
+    assert [type(c.message) for c in quick.commands if isinstance(c, Hand)] == [Begin, Chunk]
+
+
+def test_what_comes_in_together_is_reported_together(quick: Bench) -> None:
+    quick.feed(*(more(seq) for seq in range(1, 5)))
+    commands = quick.supervisor.handle([results(seq + 1, [seq]) for seq in range(1, 5)], quick.now)
+    reports = [c.message for c in commands if isinstance(c, Tell) and isinstance(c.message, Report)]
+    assert [(report.lease_id, [o.seq for o in outcomes_of(report)]) for report in reports] == [
+        (f"l{seq}", [seq]) for seq in range(1, 5)
+    ]
+
+
+def test_every_lease_is_renewed(quick: Bench) -> None:
+    quick.feed(more(1), more(*range(2, 30)))
+    quick.feed(Tick(), after=3.0)
+    assert [message for message in quick.told() if isinstance(message, Renew)] == [Renew("l1"), Renew("l2")]

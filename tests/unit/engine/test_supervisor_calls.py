@@ -12,7 +12,6 @@ from amends.engine._wire import (
     Committed,
     Drop,
     Leased,
-    NoWork,
     Opened,
     Ready,
     Renew,
@@ -47,41 +46,20 @@ def test_all_calls_of_a_lease_are_handed_at_once_and_another_lease_is_asked_for(
     bench = working([0, 1, 2])
     assert bench.chunks() == [[0, 1, 2]]
     (claim,) = claims(bench)
-    assert not claim.is_waiting
     assert claim.max_calls == CALLS_PER_CLAIM
     bench.feed(Opened(), calls([3], "l2"))
     assert bench.chunks() == [[3]]
     assert len(claims(bench)) == 1
 
 
-def test_a_claim_in_vain_is_made_again_after_a_while() -> None:
-    bench = working([0])
-    bench.feed(NoWork())
-    assert not claims(bench)
-    assert bench.supervisor.deadline(bench.now) == bench.now + 0.05
-    bench.feed(Tick(), after=0.06)
-    assert [claim.is_waiting for claim in claims(bench)] == [False]
-
-
-def test_what_is_answered_is_reported_at_once_and_the_last_one_claims_with_patience() -> None:
+def test_what_is_answered_is_reported_at_once() -> None:
     bench = working([0, 1])
-    bench.feed(NoWork(), results(1, [1], is_last=False))
+    bench.feed(results(1, [1], is_last=False))
     (report,) = [message for message in bench.told() if isinstance(message, Report)]
     assert ([outcome.seq for outcome in outcomes_of(report)], report.final) == ([1], False)
     bench.feed(Committed("l1", True), results(1, [0]))
     (report,) = [message for message in bench.told() if isinstance(message, Report)]
-    assert report.final
-    assert report.claim is not None
-    assert report.claim.is_waiting
-
-
-def test_the_end_of_the_last_call_while_a_claim_is_out_is_followed_by_one_that_waits() -> None:
-    bench = working([0])
-    bench.feed(results(1, [0]))
-    assert not claims(bench)
-    bench.feed(Committed("l1", True), NoWork())
-    bench.feed(Tick(), after=0.06)
-    assert [claim.is_waiting for claim in claims(bench)] == [True]
+    assert (report.final, report.claim) == (True, None), "a claim waits already"
 
 
 def test_every_lease_is_renewed() -> None:
@@ -119,12 +97,9 @@ def test_a_death_makes_suspects_of_all_calls_under_way_and_they_run_one_by_one()
     bench = working([0, 1])
     bench.feed(calls([2], "l2"))
     bench.feed(ChildExited())
-    (report,) = [message for message in bench.told() if isinstance(message, Report)]
-    assert (report.lease_id, report.deaths) == ("l1", [0, 1])
-    bench.feed(Committed("l1", True), Ready())
-    (report,) = [message for message in bench.told() if isinstance(message, Report)]
-    assert (report.lease_id, report.deaths) == ("l2", [2])
-    bench.feed(Committed("l2", True))
+    reports = [message for message in bench.told() if isinstance(message, Report)]
+    assert [(report.lease_id, report.deaths) for report in reports] == [("l1", [0, 1]), ("l2", [2])]
+    bench.feed(Ready(), Committed("l2", True), Committed("l1", True))
     assert bench.chunks() == [[0]]
     bench.feed(results(bench.chunk_numbers()[0], [0]))
     assert len(bench.chunks()) == 1
@@ -149,7 +124,6 @@ def test_calls_and_items_in_turn_share_a_child() -> None:
     (report,) = [message for message in bench.told() if isinstance(message, Report)]
     assert (report.lease_id, report.final) == ("l2", True)
     assert report.claim is not None
-    assert not report.claim.is_waiting
 
 
 def test_calls_wait_again_when_the_child_goes_for_another_runs_sake() -> None:
