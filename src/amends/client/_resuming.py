@@ -24,8 +24,9 @@ RESUMABLE_BYTES: Final = 64 << 20
 _ROOT: Final = "/v1/uploads"
 _VERSION: Final = {"Tus-Resumable": "1.0.0"}
 _FILE_ID: Final = "amends-file-id"
-# A server that noticed neither the end of an older connection nor its silence holds the upload as long as this.
-_LOCKED_SECONDS: Final = 60.0
+# A server that has not noticed the end of an older connection holds the upload for a while, and so does one that reads a large file
+# once more, to sum it up after a restart.
+_LOCKED_SECONDS: Final = 300.0
 _BEGINNINGS: Final = 4
 
 Told = Callable[[int], object]
