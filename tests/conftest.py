@@ -6,18 +6,31 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.postgres import database_of
 from tests.servers import RunningServer, running_server
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def sql_dialect(request: pytest.FixtureRequest) -> str:
+    """What the server's database is."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, sql_dialect: str) -> Iterator[RunningServer]:
     """A whole server with a worker, shared by the tests of a module; ``running_server`` makes one of a test's own."""
-    with running_server(tmp_path_factory.mktemp("server") / "data") as running:
+    with (
+        database_of(sql_dialect) as database,
+        running_server(tmp_path_factory.mktemp("server") / "data", database=database) as running,
+    ):
         yield running
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def shell(tmp_path_factory: pytest.TempPathFactory, sql_dialect: str) -> Iterator[RunningServer]:
     """A server without workers: quick to start, runs stay where they are."""
-    with running_server(tmp_path_factory.mktemp("shell") / "data", engine=None) as running:
+    with (
+        database_of(sql_dialect) as database,
+        running_server(tmp_path_factory.mktemp("shell") / "data", engine=None, database=database) as running,
+    ):
         yield running

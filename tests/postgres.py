@@ -156,6 +156,27 @@ def postgres_url() -> Iterator[str]:
     _spare.append(url)
 
 
+@contextmanager
+def database_of(dialect: str) -> Iterator[str | None]:
+    """The setting ``database`` of a server: an address of its own, None for SQLite."""
+    if dialect == "sqlite":
+        yield None
+        return
+    with postgres_url() as url:
+        yield url
+
+
+def stored_bytes(url: str) -> bytes:
+    """All that is in the database, as it is stored."""
+    with psycopg.connect(url) as connection:
+        tables = connection.execute("select tablename from pg_tables where schemaname = 'amends'").fetchall()
+        parts: list[bytes] = []
+        for (table,) in tables:
+            with connection.cursor().copy(f"copy amends.{table} to stdout (format binary)") as copy:  # type: ignore[arg-type]
+                parts += map(bytes, copy)
+    return b"".join(parts)
+
+
 def nobody_is_left(url: str) -> bool:
     """Whether every connection to a database has ended, or does within a moment: the server notices after its client."""
     with psycopg.connect(url) as connection:

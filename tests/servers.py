@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +17,12 @@ from typing import Any
 
 import httpx2
 
-from amends.ledger import SqliteLedger
+from amends.ledger import Ledger
 from amends.server.composition import make_engine
 from amends.server.owner import EngineFactory, Owner
 from amends.server.settings import Settings
 from amends.store import Mode, Role
+from tests.postgres import stored_bytes
 
 # Tests send more in a minute than a person's key may; those of the limits themselves set their own.
 ROOMY = {
@@ -40,10 +43,13 @@ class RunningServer:
     data: Path
 
     @property
-    def ledger(self) -> SqliteLedger:
-        ledger = self.owner.services.ledger
-        assert isinstance(ledger, SqliteLedger)
-        return ledger
+    def ledger(self) -> Ledger:
+        return self.owner.services.ledger
+
+    def stored_bytes(self) -> bytes:
+        """All that the database holds, as it is stored."""
+        url = self.owner.services.settings.server.database
+        return stored_bytes(url) if url else b"".join(path.read_bytes() for path in self.data.glob("amends.db*"))
 
     def client(self, key: str | None = None, **headers: str) -> httpx2.Client:
         """A plain HTTP client with the owner's key or another; "" sends none."""
@@ -106,8 +112,13 @@ def server_process(data: Path, *arguments: str, port: int = 0, **environ: str) -
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **roomy, **environ}
     )
+    drain = None
     try:
-        yield _answering(process)
+        running = _answering(process)
+        # A server that says much would wait for ever for somebody to read it.
+        drain = threading.Thread(target=deque, args=(process.stderr, 0), daemon=True)
+        drain.start()
+        yield running
     finally:
         if process.poll() is None:
             process.terminate()
@@ -115,6 +126,8 @@ def server_process(data: Path, *arguments: str, port: int = 0, **environ: str) -
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
+        if drain is not None:
+            drain.join()
         process.communicate()
 
 

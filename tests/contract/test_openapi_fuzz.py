@@ -14,6 +14,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 
 from amends.problems import CATALOGUE
 from amends.server.app import describe
+from tests.postgres import database_of
 from tests.servers import RunningServer, running_server
 
 CHECKS = [
@@ -35,8 +36,11 @@ BOUNDED = settings(
 
 
 @pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("fuzzed") / "data", engine=None) as running:
+def fuzzed(tmp_path_factory: pytest.TempPathFactory, sql_dialect: str) -> Iterator[RunningServer]:
+    with (
+        database_of(sql_dialect) as database,
+        running_server(tmp_path_factory.mktemp("fuzzed") / "data", engine=None, database=database) as running,
+    ):
         yield running
 
 

@@ -18,6 +18,7 @@ import pytest
 from amends.client import Client
 from amends.ledger import TERMINAL
 from tests.killing import EXTRACT, Witness, free_port, local_client, note, until
+from tests.postgres import database_of
 from tests.servers import ServerProcess, running_server, server_process
 
 ITEMS = 5_000
@@ -26,8 +27,9 @@ ITEMS = 5_000
 class MortalServer:
     """A server that is killed and comes back at the same address."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, database: str | None) -> None:
         self.data = place / "data"
+        self._environ = {"AMENDS_ENGINE_WORKERS": "1", **({"AMENDS_DATABASE": database} if database else {})}
         self.kills = 0
         self._port = free_port()
         self._stack = ExitStack()
@@ -52,7 +54,7 @@ class MortalServer:
         self.process = self._start()
 
     def _start(self) -> ServerProcess:
-        return self._stack.enter_context(server_process(self.data, port=self._port, AMENDS_ENGINE_WORKERS="1"))
+        return self._stack.enter_context(server_process(self.data, port=self._port, **self._environ))
 
 
 class Program:
@@ -102,9 +104,10 @@ def _items() -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.timeout(170)
-def test_a_server_killed_ten_times_loses_doubles_and_blames_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("dialect", "kills"), [("sqlite", 10), ("postgres", 5)])
+def test_a_server_killed_many_times_loses_doubles_and_blames_nothing(tmp_path: Path, dialect: str, kills: int) -> None:
     draw = random.Random(11)
-    with MortalServer(tmp_path) as server, ThreadPoolExecutor(1) as pool:
+    with database_of(dialect) as database, MortalServer(tmp_path, database) as server, ThreadPoolExecutor(1) as pool:
         program = Program(server)
         running = pool.submit(program.run)
 
@@ -117,7 +120,7 @@ def test_a_server_killed_ten_times_loses_doubles_and_blames_nothing(tmp_path: Pa
         server.kill()
         until(lambda: program.batch_id or running.done())
         witness = Witness(program.batch_id)
-        for _ in range(8):
+        for _ in range(kills - 2):
             target = witness.count + draw.randint(1, 400)
             with local_client(server.data) as client:
                 until(lambda least=target: witness.look(client) >= least)
@@ -126,7 +129,7 @@ def test_a_server_killed_ten_times_loses_doubles_and_blames_nothing(tmp_path: Pa
             server.kill()
         running.result(120)
 
-        assert server.kills == 10
+        assert server.kills == kills
         assert program.retries >= 2, "the client noticed nothing"
         assert program.create_again(server) == program.batch_id
         assert [batch["id"] for batch in _batches(server)] == [program.batch_id]

@@ -432,7 +432,7 @@ def test_a_replayed_secret_is_given_only_to_who_brought_the_credential(
     with shell.client(shell.new_key()) as colleague:
         answer = colleague.post("/v1/api-keys", json=body, headers=key)
         assert_problem(answer, "conflict", error_code="IDEMPOTENCY_CONFLICT")
-    stored = b"".join(path.read_bytes() for path in shell.data.glob("amends.db*"))
+    stored = shell.stored_bytes()
     assert first["id"].encode() in stored
     assert first["key"].encode() not in stored
     assert first["key"].removeprefix("ak_live_").encode() not in stored

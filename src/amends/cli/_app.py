@@ -288,6 +288,7 @@ def serve(
     port: int | None = None,
     no_auth: bool | None = None,
     test: bool | None = None,
+    database: str | None = None,
     public_url: str | None = None,
     workers: int | None = None,
     log_format: Literal["text", "json"] | None = None,
@@ -308,6 +309,9 @@ def serve(
         Let everybody in as the owner; on loopback only.
     test
         Put whoever comes without a key, on the local socket or with --no-auth, into test mode.
+    database
+        postgresql:// address of what is kept on PostgreSQL instead of in the data directory; others see a password in a command, so
+        rather give it as AMENDS_DATABASE.
     public_url
         What the type addresses of problems begin with; by default the address listened on.
     workers
@@ -324,6 +328,7 @@ def serve(
         "port": port,
         "no_auth": no_auth,
         "test": test,
+        "database": database,
         "public_url": public_url,
         "engine.workers": workers,
         "log_format": log_format,

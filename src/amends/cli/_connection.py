@@ -126,12 +126,12 @@ def as_local_failure(settings: Settings) -> Iterator[None]:
     """Turn what stops an owner from starting into its one line."""
     import apsw
 
-    from amends.database import NewerDatabase
+    from amends.database import DatabaseUnusable, NewerDatabase
     from amends.server.directory import StartError
 
     try:
         yield
-    except (StartError, NewerDatabase) as error:
+    except (StartError, NewerDatabase, DatabaseUnusable) as error:
         raise LocalFailure(str(error)) from error
     except (apsw.NotADBError, apsw.CorruptError) as error:
         raise LocalFailure(f"The database in {settings.server.data} is damaged ({error}): put a copy back") from error

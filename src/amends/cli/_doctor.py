@@ -60,9 +60,29 @@ def _machine(common: Common) -> Iterator[Finding]:
 
         version = apsw.sqlite_lib_version()
         yield Finding("SQLite", tuple(map(int, version.split("."))) >= LEAST_SQLITE, version)
+    if address := settings_of(common).server.database:
+        yield _database(address)
     place = _existing(settings_of(common).server.data.absolute())
     free = shutil.disk_usage(place).free
     yield Finding("Disk", free >= LEAST_FREE_BYTES, f"{free / (1 << 30):,.1f} GiB free at {place}")
+
+
+def _database(address: str) -> Finding:
+    """Whether PostgreSQL answers and takes writes; whether somebody owns it the data directory tells."""
+    try:
+        import psycopg
+    except ModuleNotFoundError:
+        return Finding("Database", False, "psycopg is missing: pip install 'amends[postgres]'")
+    from amends.database import masked
+
+    try:
+        with psycopg.connect(address, connect_timeout=5) as connection:
+            row = connection.execute("select current_setting('server_version'), pg_is_in_recovery()").fetchone()
+    except psycopg.Error as error:
+        return Finding("Database", False, f"{masked(address)}: {str(error).strip().splitlines()[0]}")
+    version, is_standby = row or ("", False)
+    said = f"PostgreSQL {version} at {masked(address)}"
+    return Finding("Database", not is_standby, f"{said} is a standby and takes no writes" if is_standby else said)
 
 
 def _existing(path: Path) -> Path:

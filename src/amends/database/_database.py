@@ -19,12 +19,12 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, LiteralString, TypeVar
+from typing import Any, ClassVar, LiteralString, TypeVar
 
 import apsw
 
 from amends.database._migrations import migrate
-from amends.database._protocol import Database, Duplicate, Parameters, Transaction
+from amends.database._protocol import Database, Dialect, Duplicate, Parameters, Transaction
 from amends.problems import ProblemError, problem
 
 T = TypeVar("T")
@@ -98,6 +98,8 @@ def _with_values(sql: str, width: int, rows: int) -> str:
 class SqliteDatabase(Database):
     """The file, its writer thread and a pool of read connections. What was written is durable (``synchronous=FULL``)."""
 
+    dialect: ClassVar[Dialect] = "sqlite"
+
     def __init__(self, path: Path, connection: apsw.Connection) -> None:
         self.path = path
         self._connection = connection
@@ -121,6 +123,9 @@ class SqliteDatabase(Database):
             connection.close()
             raise
         return SqliteDatabase(path, connection)
+
+    def own(self) -> None:
+        pass  # whoever holds the data directory owns the file in it
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         return self.submit(work).result()

@@ -9,9 +9,10 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import apsw
+if TYPE_CHECKING:
+    import apsw
 
 
 class NewerDatabase(Exception):
@@ -57,6 +58,8 @@ def migrate(connection: apsw.Connection, path: Path) -> None:
 
 
 def _back_up(connection: apsw.Connection, copy: Path) -> None:
+    import apsw  # the names of this package are wanted where SQLite is not
+
     copy.unlink(missing_ok=True)
     target = apsw.Connection(str(copy))
     try:

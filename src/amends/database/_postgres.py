@@ -7,20 +7,33 @@ comes while it is gone is told at once, and the first one after that is served.
 
 from __future__ import annotations
 
-import re
+import os
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, LiteralString, TypeVar
+from typing import Any, ClassVar, Final, LiteralString, TypeVar
 
 import psycopg
 from psycopg import conninfo, errors
+from psycopg.abc import Buffer
 from psycopg.types.numeric import Int8BinaryDumper
+from psycopg.types.string import StrDumperUnknown
 
+from amends.database._address import masked
 from amends.database._migrations import NewerDatabase, migrations
-from amends.database._protocol import Database, DatabaseUnusable, Duplicate, Parameters, Transaction
+from amends.database._protocol import (
+    Database,
+    DatabaseTaken,
+    DatabaseUnusable,
+    Dialect,
+    Duplicate,
+    Parameters,
+    Transaction,
+)
 from amends.database._queries import postgres_text
 from amends.problems import Problem, ProblemError, problem
 
@@ -29,19 +42,25 @@ T = TypeVar("T")
 SCHEMA: Final = "amends"
 _CONNECTIONS: Final = 20
 _WAIT_SECONDS: Final = 10.0
+_PATIENCE_SECONDS: Final = 3.0
 _LEAST_VERSION: Final = 130_000
 _ADVISORY_MIGRATE: Final = 0x616D_656E_6473_0001  # "amends", then what is locked
 _ADVISORY_OWNER: Final = 0x616D_656E_6473_0002
-# A dead peer is noticed, and what is planned for one execution is not compiled for it.
-_DEFAULTS: Final = {"connect_timeout": "5", "tcp_user_timeout": "15000", "application_name": "amends"}
-_IN_FRONT: Final = re.compile(r"(://[^:@/?]*):.*@", re.DOTALL)
-_IN_QUERY: Final = re.compile(r"(password=)[^&#]*")
+# A peer that died without a word is noticed; what is planned for one execution is not compiled for it (jit).
+_DEFAULTS: Final = {"connect_timeout": "5", "keepalives_idle": "10", "tcp_user_timeout": "15000"}
 _SESSION: Final = f"set search_path to {SCHEMA}; set synchronous_commit to on; set jit to off; set timezone to 'UTC'"
 _WRITE: Final = "begin isolation level read committed"
 _READ: Final = "begin isolation level repeatable read read only"
 
 
 _types: dict[str, Sequence[int]] = {}
+
+
+class _TextDumper(StrDumperUnknown):
+    """PostgreSQL's text knows no NUL: it becomes the sign for what cannot be shown."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
 
 
 class PostgresTransaction(Transaction):
@@ -120,12 +139,18 @@ class PostgresTransaction(Transaction):
 class PostgresDatabase(Database):
     """Up to 20 connections, and threads for what is submitted.
 
+    One process owns the database, by an advisory lock that ends with its session, as on SQLite by the lock of the data directory.
+
     A write is read committed: whoever writes what follows from what it read locks that first, or changes it by a conditional
     update. A read sees one snapshot.
     """
 
+    dialect: ClassVar[Dialect] = "postgres"
+
     def __init__(self, url: str) -> None:
         self.url = url
+        self._owner: psycopg.Connection | None = None
+        self._is_owner = False
         self._lock = threading.Lock()
         self._idle: list[psycopg.Connection] = []
         self._free = threading.BoundedSemaphore(_CONNECTIONS)
@@ -145,6 +170,20 @@ class PostgresDatabase(Database):
         except psycopg.Error as error:
             raise DatabaseUnusable(f"{masked(url)} cannot be used: {_first_line(error)}") from error
         return PostgresDatabase(url)
+
+    def own(self) -> None:
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                with self._lock:
+                    self._take_ownership()
+                return
+            except DatabaseTaken:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)  # the server may not have noticed yet that the last owner is gone
+            except psycopg.Error as error:
+                raise DatabaseUnusable(f"{masked(self.url)} cannot be used: {_first_line(error)}") from error
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         self._refuse_if_closed()
@@ -169,6 +208,8 @@ class PostgresDatabase(Database):
             self._is_closed = True
         self._threads.shutdown()
         self._drop_idle()
+        if self._owner is not None:
+            self._owner.close()
 
     def _refuse_if_closed(self) -> None:
         if self._is_closed:
@@ -210,9 +251,37 @@ class PostgresDatabase(Database):
                 self._drop_idle()
             else:
                 return kept
+        self._keep_ownership()
         connection = _connect(self.url)
         connection.execute(begin)
         return connection
+
+    def _keep_ownership(self) -> None:
+        """A new connection is made: perhaps since the database was away, and whoever owned it owns it no more."""
+        with self._lock:
+            if self._is_owner and (self._owner is None or not _is_alive(self._owner)):
+                try:
+                    self._take_ownership()
+                except DatabaseTaken as error:
+                    raise ProblemError(problem("service_unavailable")) from error
+
+    def _take_ownership(self) -> None:
+        if self._owner is not None:
+            self._owner.close()
+        self._owner = connection = _connect(self.url)
+        row = connection.execute("select pg_try_advisory_lock(%s)", (_ADVISORY_OWNER,)).fetchone()
+        if row != (True,):
+            holder = connection.execute(
+                """select a.application_name from pg_locks l join pg_stat_activity a on a.pid = l.pid
+                where l.locktype = 'advisory' and l.granted and (l.classid::bigint << 32) | l.objid::bigint = %s
+                and a.datname = current_database()""",
+                (_ADVISORY_OWNER,),
+            ).fetchone()
+            connection.close()
+            raise DatabaseTaken(
+                f"{masked(self.url)} is held by another process" + (f" ({holder[0]})" if holder else "")
+            )
+        self._is_owner = True
 
     def _roll_back(self, connection: psycopg.Connection) -> None:
         try:
@@ -244,21 +313,18 @@ def _array(values: list[Any]) -> list[Any] | str:
     return values
 
 
-def is_postgres(place: Path | str | None) -> bool:
-    return isinstance(place, str) and place.startswith(("postgresql://", "postgres://"))
-
-
-def masked(url: str) -> str:
-    """The address without its password, wherever that stands; rather too much is masked than too little."""
-    return _IN_QUERY.sub(r"\1********", _IN_FRONT.sub(r"\1:********@", url))
-
-
 def _connect(url: str) -> psycopg.Connection:
-    settings = {**_DEFAULTS, **{name: str(value) for name, value in conninfo.conninfo_to_dict(url).items()}}
+    name = f"amends {os.getpid()} on {socket.gethostname()}"
+    settings = {
+        "application_name": name,
+        **_DEFAULTS,
+        **{name: str(value) for name, value in conninfo.conninfo_to_dict(url).items()},
+    }
     connection = psycopg.connect(conninfo.make_conninfo("", **settings), autocommit=True)
     try:
         # Every whole number travels as int8: a statement is planned once, and a key is not cut to fit its value.
         connection.adapters.register_dumper(int, Int8BinaryDumper)
+        connection.adapters.register_dumper(str, _TextDumper)
         connection.execute(_SESSION)
     except BaseException:
         connection.close()
@@ -312,6 +378,14 @@ def _problem_of(error: psycopg.Error) -> Problem | None:
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return problem("service_unavailable")
     return None
+
+
+def _is_alive(connection: psycopg.Connection) -> bool:
+    try:
+        connection.execute("select 1")
+    except psycopg.Error:
+        return False
+    return True
 
 
 def _first_line(error: BaseException) -> str:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, LiteralString, TypeVar
+from typing import Any, ClassVar, Literal, LiteralString, TypeVar
 
 T = TypeVar("T")
+Dialect = Literal["sqlite", "postgres"]
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 
@@ -66,6 +67,8 @@ class Database(ABC):
     was lost while PostgreSQL committed: that nobody can know.
     """
 
+    dialect: ClassVar[Dialect]
+
     @staticmethod
     def open(place: Path | str) -> Database:
         """Open SQLite's file, made if new, or the PostgreSQL database of that address, and bring it to the newest schema.
@@ -76,9 +79,15 @@ class Database(ABC):
             from amends.database._database import SqliteDatabase
 
             return SqliteDatabase.open(place)
-        from amends.database._postgres import PostgresDatabase
-
+        try:
+            from amends.database._postgres import PostgresDatabase
+        except ModuleNotFoundError as error:
+            raise DatabaseUnusable(f"{error.name} is not installed: pip install 'amends[postgres]'") from error
         return PostgresDatabase.open(place)
+
+    @abstractmethod
+    def own(self) -> None:
+        """Take the database for this process alone, until it is closed or the process ends. Raises DatabaseTaken."""
 
     @abstractmethod
     def write(self, work: Callable[[Transaction], T]) -> T:
@@ -103,3 +112,7 @@ class Duplicate(Exception):
 
 class DatabaseUnusable(Exception):
     """The database cannot be opened; the sentence says why and names no password."""
+
+
+class DatabaseTaken(DatabaseUnusable):
+    """Another process owns it."""

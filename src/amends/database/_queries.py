@@ -20,8 +20,8 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final, LiteralString
 
-# A literal, a percent sign, a named parameter (but no cast) and whether it is asked for being null, a positional one.
-_TOKEN: Final = re.compile(r"('(?:[^']|'')*')|(%)|(?<![:\w]):([a-z_]\w*)( is null)?|(\?)")
+# A literal, a percent sign, a parameter, by name (which no cast is) or place, and what follows it.
+_TOKEN: Final = re.compile(r"('(?:[^']|'')*')|(%)|(?:(?<![:\w]):([a-z_]\w*)|(\?))( is null|::jsonb)?")
 
 
 class Query(str):
@@ -81,16 +81,23 @@ def postgres_text(sql: str) -> LiteralString:
 def for_psycopg(sql: str) -> LiteralString:
     """``:name`` and ``?`` as ``%(name)s`` and ``%s``, percent signs doubled.
 
-    PostgreSQL cannot know the type of a parameter that is first asked for being null: it is text unless the statement casts it.
+    PostgreSQL cannot know the type of a parameter that is first asked for being null: it is text unless the statement casts it. And its
+    JSON knows no NUL: in a list that is looked for it becomes the sign for what cannot be shown, which nothing is called.
     """
 
     def converted(token: re.Match[str]) -> str:
-        literal, percent, name, is_asked, _ = token.groups()
+        literal, percent, name, _, follows = token.groups()
         if literal is not None:
             return str(literal).replace("%", "%%")
-        if name is not None:
-            return f"%({name})s::text is null" if is_asked else f"%({name})s"
-        return "%%" if percent else "%s"
+        if percent:
+            return "%%"
+        place = "%s" if name is None else f"%({name})s"
+        match follows:
+            case " is null":
+                return f"{place}::text is null"
+            case "::jsonb":
+                return rf"replace({place}, '\u0000', '\ufffd')::jsonb"
+        return place
 
     return _TOKEN.sub(converted, sql)
 

@@ -16,6 +16,10 @@ from amends.engine.executor import Slot, WorkerExit
 _SOCKET_BYTES: Final = 1 << 20
 
 
+# A worker never opens the database, and what it runs of others' code should not be able to.
+_KEPT_BACK: Final = frozenset({"AMENDS_DATABASE"})
+
+
 class LocalExecutor:
     """Starts ``python -m amends.engine.worker`` for each slot, with one end of a socket pair; ``channel`` is the other.
 
@@ -40,6 +44,7 @@ class LocalExecutor:
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
+                    env={name: value for name, value in os.environ.items() if name not in _KEPT_BACK},
                 )
         except OSError:
             ours.close()

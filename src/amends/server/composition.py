@@ -8,9 +8,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
+from amends.database import Database
 from amends.engine import Engine, EngineSettings, Processor
 from amends.engine.answering import Answering
-from amends.ledger import CREDIT, Ledger
+from amends.ledger import CREDIT, Ledger, PostgresLedger, SqliteLedger
 from amends.server.settings import Settings
 
 _GROUP: Final = "amends.processors"
@@ -29,6 +30,11 @@ def processor_settings(settings: Settings) -> Mapping[str, Any]:
         "fetch": asdict(settings.fetch),
         "credits_per_cost": settings.credits.per_cost * CREDIT,
     }
+
+
+def ledger_on(database: Database) -> Ledger:
+    """The ledger in the database's dialect."""
+    return PostgresLedger(database) if database.dialect == "postgres" else SqliteLedger(database)
 
 
 def make_engine(settings: Settings, ledger: Ledger, data: Path) -> Engine:

@@ -124,6 +124,22 @@ class DataDirectory:
         listener.listen(128)
         return listener
 
+    def belong_to(self, installation_id: str) -> None:
+        """Bind the directory to the database of its first owner. DataDirectoryError: it was another one.
+
+        To the other's sweep every blob here would be unused.
+        """
+        mark = self.path / "installation"
+        said = mark.read_text("ascii").strip() if mark.exists() else ""
+        if said and said != installation_id:
+            raise DataDirectoryError(
+                f"{self.path} holds the blobs of another database: name that one (--database, AMENDS_DATABASE), or another directory"
+            )
+        if not said:
+            draft = self.path / "installation.new"
+            draft.write_text(installation_id + "\n", "ascii")
+            draft.replace(mark)
+
     def announce(self, *, url: str | None, command: str) -> None:
         """Write down who owns the directory, for ``find_owner``. Call it once the socket answers."""
         info = OwnerInfo(os.getpid(), self.socket, url, command, time.time())

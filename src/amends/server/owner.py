@@ -27,11 +27,11 @@ import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from amends.blobs import LocalBlobs, Partials
-from amends.database import Database, Transaction
+from amends.database import Database, Transaction, masked
 from amends.engine import Engine
-from amends.ledger import SqliteLedger
+from amends.ledger import Ledger
 from amends.server.app import create_app
-from amends.server.composition import make_answering, make_engine, processors
+from amends.server.composition import ledger_on, make_answering, make_engine, processors
 from amends.server.directory import (
     DataDirectory,
     DataDirectoryError,
@@ -51,7 +51,7 @@ from amends.server.services import Services
 from amends.server.settings import ServerSettings, Settings
 from amends.server.tracing import Traces
 from amends.server.watching import WatchedLedger
-from amends.store import IssuedKey, Store, Workspace
+from amends.store import IssuedKey, Store, Workspace, installation_id
 
 __all__ = [
     "CannotListen",
@@ -75,7 +75,7 @@ _KEEP_ALIVE_SECONDS = 75
 # With the standard 5 ms the writer waits that long for the interpreter after each step while another thread computes.
 _SWITCH_SECONDS = 0.001
 
-EngineFactory = Callable[[Settings, SqliteLedger, Path], Engine]
+EngineFactory = Callable[[Settings, Ledger, Path], Engine]
 
 
 class CannotListen(StartError):
@@ -94,7 +94,7 @@ class Owner:
     socket: where to speak to it as the workspace's owner. url: its TCP address, None unless ``listen``. first_key: the key made
     because there was none yet, else None; only when listening with authentication. services: what its routes work with.
 
-    Entering raises StartError (and its kinds) or ``amends.database.NewerDatabase``; nothing is left behind then.
+    Entering raises StartError (and its kinds), or NewerDatabase or DatabaseUnusable of ``amends.database``; nothing is left behind then.
     """
 
     socket: Path
@@ -142,11 +142,13 @@ class Owner:
         self._stack.close()
 
     def _open(self, stack: ExitStack, directory: DataDirectory, listener: sockets.socket | None) -> None:
-        database = Database.open(directory.database)
+        database = Database.open(self._settings.server.database or directory.database)
         stack.callback(database.close)
+        database.own()
+        directory.belong_to(database.write(installation_id))
         blobs = LocalBlobs(directory.blobs)
         blobs.clear_strays()
-        ledger = SqliteLedger(database)
+        ledger = ledger_on(database)
         store = Store(database, keep_idempotency_seconds=self._settings.retention.idempotency_hours * 3_600)
         store.idempotency.release_dead()
         ledger.abandon_receiving()
@@ -158,7 +160,7 @@ class Owner:
         metrics = Metrics()
         metrics.watch(ledger)
         traces = self._traces(stack)
-        watched = cast("SqliteLedger", WatchedLedger(ledger, metrics, traces))
+        watched = cast("Ledger", WatchedLedger(ledger, metrics, traces))
         engine = self._make_engine(self._settings, watched, directory.path) if self._make_engine else None
         answering = make_answering(self._settings, directory.path)
         stack.callback(answering.close)
@@ -219,7 +221,7 @@ class Owner:
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; a second signal does not wait for running work. Returns the exit code.
 
-    The first key goes to stdout, everything else to stderr. Raises StartError, NewerDatabase.
+    The first key goes to stdout, everything else to stderr. Raises StartError, NewerDatabase, DatabaseUnusable.
     """
     configure_logs(settings.server.log_format, settings.server.log_level)
     stopping = threading.Event()
@@ -228,7 +230,13 @@ def serve(settings: Settings) -> int:
             sys.stdout.write(owner.first_key.secret + "\n")
             sys.stdout.flush()
         if settings.server.log_format == "json":
-            log.info("listening", url=owner.url, data=str(settings.server.data), first_key=bool(owner.first_key))
+            log.info(
+                "listening",
+                url=owner.url,
+                data=str(settings.server.data),
+                database=masked(settings.server.database or ""),
+                first_key=bool(owner.first_key),
+            )
         else:
             _say(settings, owner)
         stopping.wait()
@@ -237,7 +245,8 @@ def serve(settings: Settings) -> int:
 
 
 def _say(settings: Settings, owner: Owner) -> None:
-    lines = [f"Listening on {owner.url}, data in {settings.server.data}"]
+    where = f" and {masked(settings.server.database)}" if settings.server.database else ""
+    lines = [f"Listening on {owner.url}, data in {settings.server.data}{where}"]
     if settings.server.no_auth:
         lines.insert(0, "Authentication is off: everybody on this machine is the owner.")
     if owner.first_key:

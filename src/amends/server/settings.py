@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
+from amends.database import is_postgres, masked
 from amends.fetching import Allowed
 from amends.models.providers import Provider, read_providers
 
@@ -21,7 +22,7 @@ LogFormat = Literal["text", "json"]
 
 
 # Settings of the design that a later version will take; who sets them must not think that they count.
-NOT_YET: Final = frozenset({"AMENDS_DATABASE", "AMENDS_BLOBS", "AMENDS_EXECUTOR"})
+NOT_YET: Final = frozenset({"AMENDS_BLOBS", "AMENDS_EXECUTOR"})
 
 
 class SettingsError(ValueError):
@@ -39,6 +40,14 @@ class ServerSettings:
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(8080, "Port to listen on; 0 takes any free one.")
     data: Path = _setting(Path(".amends"), "Data directory: database, blobs, lock and local socket.")
+    database: str | None = field(
+        default=None,
+        repr=False,
+        metadata={
+            "doc": "`postgresql://…`: where all but the blobs is kept; by default on SQLite in the data directory.",
+            "is_secret": False,
+        },
+    )
     public_url: str | None = _setting(None, "What `type` URIs begin with; by default the address listened on.")
     no_auth: bool = _setting(False, "Let everybody in as the owner; on loopback only.")
     test: bool = _setting(False, "Whoever comes without a key (local socket, `no_auth`) is in test mode.")
@@ -54,6 +63,10 @@ class ServerSettings:
         default_factory=dict,
         metadata={"doc": "OpenAI-compatible providers, each as `[providers.NAME]`.", "is_secret": False},
     )
+
+    def __post_init__(self) -> None:
+        if self.database is not None and not is_postgres(self.database):
+            raise ValueError("must be a postgresql:// address")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +197,8 @@ class Settings:
                 continue
             meta = _field(group, key).metadata
             shown = "********" if meta["is_secret"] and value is not None else value
+            if name == "database" and value is not None:
+                shown = masked(value)
             yield Described(
                 name, shown, getattr(getattr(plain, group), key), self.sources.get(name, "default"), meta["doc"]
             )
@@ -216,7 +231,7 @@ def load_settings(
     for variable in NOT_YET & variables.keys():
         if variables[variable]:
             raise SettingsError(
-                f"{variable}: not in this version; it keeps everything in the data directory, on SQLite"
+                f"{variable}: not in this version; it keeps blobs in the data directory, and its workers run on this machine"
             )
     taken: dict[str, tuple[Any, str]] = {}
     for name, _, _ in _names():

@@ -2,6 +2,7 @@
 
 from amends.store._files import ExpiredFile, FileRecord, FileRef, Files
 from amends.store._idempotency import Claim, Fenced, IdempotencyKeys, Scope
+from amends.store._installation import installation_id
 from amends.store._keys import IssuedKey, Key, Keys, Mode, Role, make_secret
 from amends.store._openai_batches import BatchState, OpenAIBatch, OpenAIBatches, Written
 from amends.store._store import Store
@@ -32,5 +33,6 @@ __all__ = [
     "Workspace",
     "Workspaces",
     "Written",
+    "installation_id",
     "make_secret",
 ]

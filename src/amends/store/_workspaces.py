@@ -44,6 +44,7 @@ class Workspaces:
 
     def ensure(self, tx: Transaction, name: str) -> Workspace:
         """The workspace of that name, made if it is new."""
+        tx.lock(QUERIES.lock_name, (name,))
         if row := tx.one(QUERIES.get_workspace_by_name, {"name": name}):
             return Workspace(*row)
         made = Workspace(new_id("ws_", now=self._now()), name, self._now())
@@ -52,6 +53,7 @@ class Workspaces:
 
     def ensure_user(self, tx: Transaction, workspace_id: str, name: str) -> User:
         """The workspace's user of that name, made if new."""
+        tx.lock(QUERIES.lock_name, (f"{workspace_id} {name}",))
         if row := tx.one(QUERIES.get_user_by_name, {"workspace_id": workspace_id, "name": name}):
             return User(*row)
         made = User(str(uuid4()), workspace_id, name, self._now())

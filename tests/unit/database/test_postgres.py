@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -166,6 +167,17 @@ def test_a_database_that_dies_is_told_and_serves_again_once_it_is_back() -> None
         database.close()
     finally:
         server.close()
+
+
+def test_text_with_what_postgres_cannot_hold_is_neither_found_nor_an_error(database: Database) -> None:
+    database.write(lambda tx: note(tx, "a\0b", "\0"))
+    assert names(database) == {"a\ufffdb"}
+    with database.read() as tx:
+        assert tx.value("select count(*) from meta where name = :name", {"name": "a\0"}) == 0
+        found = tx.execute(
+            "select jsonb_array_elements_text(:names::jsonb)", {"names": json.dumps(["x", "a\0", "\\\\u"])}
+        )
+        assert [row[0] for row in found] == ["x", "a\ufffd", "\\\\u"]
 
 
 # Opening

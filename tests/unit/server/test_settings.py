@@ -94,11 +94,22 @@ def test_what_cannot_be_taken_is_named_with_its_place(tmp_path: Path, text: str,
     assert complaint in str(raised.value)
 
 
-@pytest.mark.parametrize("variable", ["AMENDS_DATABASE", "AMENDS_BLOBS", "AMENDS_EXECUTOR"])
+@pytest.mark.parametrize("variable", ["AMENDS_BLOBS", "AMENDS_EXECUTOR"])
 def test_what_a_later_version_will_take_is_refused_and_not_ignored(variable: str) -> None:
     with pytest.raises(SettingsError, match=f"{variable}: not in this version"):
         load_settings(environ={variable: "somewhere"})
     assert load_settings(environ={variable: ""}) == Settings()
+
+
+def test_a_database_is_named_by_its_address_and_shown_without_its_password() -> None:
+    settings = load_settings(environ={"AMENDS_DATABASE": "postgresql://ada:s3cret@db/amends"})
+    assert settings.server.database == "postgresql://ada:s3cret@db/amends"
+    shown = {one.name: one.value for one in settings.described()}["database"]
+    assert shown == "postgresql://ada:********@db/amends"
+    assert "s3cret" not in repr(settings)
+    with pytest.raises(SettingsError, match="AMENDS_DATABASE: database: must be a postgresql:// address") as caught:
+        load_settings(environ={"AMENDS_DATABASE": "mysql://ada:s3cret@db/amends"})
+    assert "s3cret" not in str(caught.value)
 
 
 def test_what_is_no_number_is_told_in_words() -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from amends.database import Database, Transaction
+from amends.database._database import SqliteDatabase
+from amends.database._postgres import PostgresDatabase
 from amends.store import Fenced, FileRecord, IdempotencyKeys, Keys, Scope, Store, make_secret
+from tests.postgres import database_of, stored_bytes
 
 
 class Clock:
@@ -22,11 +26,12 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database.open(tmp_path / "amends.db")
-    yield opened
-    opened.close()
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    with database_of(request.param) as url:
+        opened = Database.open(url or tmp_path / "amends.db")
+        yield opened
+        opened.close()
 
 
 @pytest.fixture
@@ -51,6 +56,33 @@ def add(database: Database, store: Store, *files: FileRecord) -> None:
 
 
 # Workspaces and users
+
+
+def test_a_name_that_is_new_to_many_at_once_is_made_once(database: Database, store: Store) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        made = set(threads.map(lambda _: database.write(lambda tx: store.workspaces.ensure(tx, "new")).id, range(16)))
+        workspace_id = made.pop()
+        users = threads.map(
+            lambda _: database.write(lambda tx: store.workspaces.ensure_user(tx, workspace_id, "ada")).id, range(16)
+        )
+        assert len(set(users)) == 1
+    assert not made
+
+
+def test_a_key_that_many_take_at_once_is_one_holders(database: Database, store: Store) -> None:
+    def take(holder: str) -> str | None:
+        try:
+            database.write(lambda tx: store.idempotency.take(tx, SCOPE, holder))
+        except Fenced:
+            return None
+        return holder
+
+    with ThreadPoolExecutor(8) as threads:
+        holders = [holder for holder in threads.map(take, map(str, range(16))) if holder]
+    assert len(holders) == 1
+    claim = store.idempotency.get(SCOPE)
+    assert claim is not None
+    assert claim.holder == holders[0]
 
 
 def test_a_name_that_is_new_makes_a_workspace_and_one_that_is_known_finds_it(database: Database, store: Store) -> None:
@@ -102,7 +134,11 @@ def test_keys_survive_a_restart_and_revoked_ones_stay_revoked(
 def test_the_secret_is_nowhere_in_the_database(database: Database, store: Store, workspace_id: str) -> None:
     issued = database.write(lambda tx: store.keys.issue(tx, workspace_id, role="owner"))
     database.close()
-    stored = b"".join(path.read_bytes() for path in database.path.parent.iterdir())
+    if isinstance(database, PostgresDatabase):
+        stored = stored_bytes(database.url)
+    else:
+        assert isinstance(database, SqliteDatabase)
+        stored = b"".join(path.read_bytes() for path in database.path.parent.iterdir())
     assert issued.secret.encode() not in stored
     assert issued.secret not in repr(issued)
 
