@@ -34,6 +34,7 @@ bench: $(READY) .venv-bench/.installed  ## see benchmarks/README.md
 	$(BIN)/python -m benchmarks.client.run
 	$(BIN)/python -m benchmarks.retries.run
 	$(BIN)/python -m benchmarks.retries.run --real
+	$(BIN)/python -m benchmarks.provider.run
 	$(BIN)/python -m benchmarks.recovery.run
 
 serve: $(READY)

@@ -67,7 +67,7 @@ def test_every_item_ends_typed_and_nothing_is_tried_that_cannot_succeed(tmp_path
     texts = [*TROUBLES, *["good"] * 190]
     with (
         running_upstream(lambda call: TROUBLES[call.text](call)) as upstream,
-        provided_server(tmp_path / "data", upstream, timeout_seconds=1.0, flags={"engine__workers": 2}) as server,
+        provided_server(tmp_path / "data", upstream, timeout_seconds=5.0, flags={"engine__workers": 2}) as server,
         server.client() as client,
     ):
         run_id = create(client, texts)
@@ -144,7 +144,7 @@ def test_a_brown_out_is_not_multiplied(tmp_path: Path) -> None:
         server.client() as client,
     ):
         run_id = create(client, ["good"] * 1_000)
-        until(lambda: sum(1 for call in list(upstream.calls)) >= 1_000)
+        until(lambda: len(upstream.calls) >= 1_000, 150.0)
         started = upstream.calls[0].at
         calls = [call for call in upstream.calls if call.at <= upstream.calls[999].at]
         retries = sum(tries_before(call) > 0 for call in calls)
@@ -170,11 +170,11 @@ def test_a_second_endpoint_takes_over(tmp_path: Path) -> None:
 def test_one_hanging_call_holds_up_nobody(tmp_path: Path) -> None:
     with (
         running_upstream(lambda call: Hang() if call.text == "hang" else echo(call)) as upstream,
-        provided_server(tmp_path / "data", upstream, timeout_seconds=30.0) as server,
+        provided_server(tmp_path / "data", upstream, timeout_seconds=170.0) as server,
         server.client() as client,
     ):
         run_id = create(client, ["hang", *["good"] * 300])
-        until(lambda: batch(client, run_id)["request_counts"]["succeeded"] == 300, 25.0)
+        until(lambda: batch(client, run_id)["request_counts"]["succeeded"] == 300, 150.0)
         assert len(upstream.calls) == 301
         client.post(f"{PATH}/{run_id}/cancel")
         assert [line["status"] for line in lines(client, run_id)] == ["canceled", *["succeeded"] * 300]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx2
 
+from amends import Client
 from amends.problems import CATALOGUE
 from tests.batches import PATH
 from tests.providers import TEXT_SCHEMA, provided_server
@@ -126,3 +128,22 @@ def test_what_test_mode_simulates_opens_its_own_breaker_and_shuts_no_live_run_ou
         assert tester.get(f"{PATH}/{simulated}").json()["paused_reason"] == "breaker"
         assert len(upstream.calls) == 3, "what is simulated calls nobody"
         tester.post(f"{PATH}/{simulated}/cancel")
+
+
+def test_the_far_end_sees_each_try_once_whatever_lies_between(tmp_path: Path) -> None:
+    """SDK, server and worker each know how to retry; of one item's failure only the engine makes another try."""
+    with (
+        running_upstream(lambda call: refusal(500)) as upstream,
+        provided_server(tmp_path / "data", upstream) as server,
+        Client(api_key=server.key, base_url=server.base_url, max_retries=3) as client,
+    ):
+        batch = client.batch_predictions.create(items=[{"custom_id": "a", "input": "x"}], model="acme/m")
+        client.batch_predictions.wait(batch.id, timeout=120)
+        (line,) = client.batch_predictions.results(batch.id)
+        tries = [call.headers["amends-attempt"] for call in upstream.calls]
+        keys = {call.key for call in upstream.calls}
+    error = line["error"]
+    assert (error["error_code"], error["upstream_status"], error["attempts"]) == ("UPSTREAM_ERROR", 500, 5)
+    assert error["remedy"]["retryable"]
+    assert tries == ["0", "1", "2", "3", "4"]
+    assert keys == {f"{batch.id}:0"}
