@@ -12,6 +12,7 @@ import msgspec
 from amends.engine._gate import CallEnd, Ended, Event, Gate, Leave
 from amends.engine.processor import Needs
 from amends.ledger import Deferral, FailedAttempt, Lease, Outcome, Run, Share, line_members
+from amends.resilience import LimitMoved
 
 log = logging.getLogger("amends.engine")
 
@@ -37,6 +38,7 @@ class Calls:
         self._monotonic = monotonic
         self._keep_calm = keep_calm
         self._lock = threading.RLock()
+        self._noted: set[int] = set()
 
     def remember(self, cool_downs: Mapping[str, float]) -> None:
         """These upstreams are not to be called for so many seconds: what an owner before this one was told."""
@@ -45,12 +47,14 @@ class Calls:
                 self._gate.calm(upstream, seconds, self._monotonic())
 
     def note_runs(self, runs: Iterable[Run], needs_of: Callable[[Run], Needs]) -> None:
-        """These are all the runs there are to work on."""
-        runs = list(runs)
+        """These are all the runs there are to work on. Each is asked about once; called by one thread."""
+        numbers = {run.no: run for run in runs}
+        needs = {number: needs_of(numbers[number]) for number in numbers.keys() - self._noted}
+        self._noted = set(numbers)
         with self._lock:
-            for run in runs:
-                self._gate.know(run.no, needs_of(run).upstreams)
-            self._gate.forget_all_but({run.no for run in runs})
+            for number, needed in needs.items():
+                self._gate.know(number, needed.upstreams)
+            self._gate.forget_all_but(self._noted)
 
     @property
     def are_made(self) -> bool:
@@ -114,7 +118,9 @@ class Calls:
             log.warning("upstream_cools_down", extra={"upstream": event.upstream, "seconds": event.cool_down_seconds})
             self._keep_calm(event.upstream, event.cool_down_seconds)
         else:
-            log.info("upstream_changed", extra={"upstream": event.upstream, "change": repr(event.what)})
+            # How many calls are made at a time moves all the while; what a breaker does, somebody may have to know.
+            level = logging.DEBUG if isinstance(event.what, LimitMoved) else logging.WARNING
+            log.log(level, "upstream_changed", extra={"upstream": event.upstream, "change": repr(event.what)})
 
 
 def call_ends(
