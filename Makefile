@@ -32,6 +32,7 @@ bench: $(READY) .venv-bench/.installed  ## see benchmarks/README.md
 	$(BIN)/python -m benchmarks.engine.run --lease 1 --workers 6 --only amends,bare
 	$(BIN)/python -m benchmarks.million.run
 	$(BIN)/python -m benchmarks.client.run
+	$(BIN)/python -m benchmarks.middleware.run
 	$(BIN)/python -m benchmarks.retries.run
 	$(BIN)/python -m benchmarks.retries.run --real
 	$(BIN)/python -m benchmarks.provider.run

@@ -239,7 +239,7 @@ def against(policy: str, scenario: str, seed: int, url: str, setting: Setting = 
                     return None
 
             async def set_level(level: float) -> None:
-                (await http.put(url, content=str(level))).raise_for_status()
+                (await http.put(url, content=str(level), timeout=30)).raise_for_status()
 
             await crowd.run(lambda: POLICIES[policy](crowd.counted(send)), set_level)
 

@@ -1,10 +1,11 @@
-"""The benchmarks of the client still run, with few calls, and say what they are to say."""
+"""The benchmarks of client and middleware still run, with few calls, and say what they are to say."""
 
 from __future__ import annotations
 
 import pytest
 
 from benchmarks.client import run as client
+from benchmarks.middleware import run as middleware
 from benchmarks.retries import run as retries
 
 
@@ -44,3 +45,11 @@ def test_the_real_server_goes_out_and_comes_back() -> None:
     assert found["calls"] == 300
     assert found["answered"] > 0.5
     assert found["requests"] >= found["calls"]
+
+
+@pytest.mark.parametrize("candidate", middleware.CANDIDATES)
+@pytest.mark.parametrize("answer", middleware.ANSWERS)
+def test_a_route_is_measured_bare_and_behind_everything(candidate: str, answer: str) -> None:
+    found = middleware.measure(candidate, answer, 32)
+    assert found["requests"] == 32
+    assert found["requests_a_second"] > 0

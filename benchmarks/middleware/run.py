@@ -1,0 +1,163 @@
+"""What everything around a route costs: requests a second and processor time, good and failing, beside a bare FastAPI route.
+
+    python -m benchmarks.middleware.run [--requests 20000] [--rounds 5]
+
+"Everything" is what every request to Amends passes: its id, metrics, the error handler, authentication, rate limits,
+simulation, limits on size and nesting, unknown parameters refused. "With lines" writes one line a request to a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import uvloop
+
+from benchmarks._machine import machine, own_versions
+
+HERE = Path(__file__).parent
+CONNECTIONS = 16
+CANDIDATES = {"bare": ("bare", "info"), "amends": ("amends", "info"), "amends, with lines": ("amends", "debug")}
+ANSWERS = {"good": ("/v1/things/one", 200), "failing": ("/v1/things/missing", 404)}
+LEAST = {"amends": 0.85, "amends, with lines": 0.75}
+
+Rounds = dict[str, dict[str, list[dict[str, float]]]]
+
+
+@contextmanager
+def serving(kind: str, level: str) -> Iterator[dict[str, Any]]:
+    with tempfile.TemporaryDirectory(prefix="amends-bench-") as scratch, (Path(scratch) / "log").open("wb") as log:
+        command = [sys.executable, str(HERE / "serve.py"), kind, level, str(Path(scratch) / "data")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                yield json.loads(process.stdout.readline())
+            finally:
+                process.stdin.close()
+                process.wait(30)
+
+
+class Asking(asyncio.Protocol):
+    """One connection that asks again as soon as it is answered."""
+
+    def __init__(self, request: bytes, status: int, times: int) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._request, self._left = request, times
+        self._head = b"HTTP/1.1 %d" % status
+        self._got = b""
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport: asyncio.Transport = transport
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._got += data
+        head, end, body = self._got.partition(b"\r\n\r\n")
+        if not end or len(body) < _length(head):
+            return
+        self._got = b""
+        self._left -= 1
+        if not head.startswith(self._head):
+            self.done.set_exception(RuntimeError(f"answered {head!r} {body!r}"))
+        elif self._left > 0:
+            self._transport.write(self._request)
+        else:
+            self._transport.close()
+            self.done.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_exception(exc or ConnectionError("the server hung up"))
+
+
+def _length(head: bytes) -> int:
+    place = head.lower().index(b"content-length:") + 15
+    return int(head[place:].split(b"\r\n", 1)[0])
+
+
+async def ask(server: dict[str, Any], path: str, status: int, requests: int) -> None:
+    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {server['key']}\r\nAccept: */*\r\n\r\n"
+    loop = asyncio.get_running_loop()
+    times = max(1, requests // CONNECTIONS)
+    pairs = [
+        await loop.create_connection(lambda: Asking(head.encode(), status, times), "127.0.0.1", server["port"])
+        for _ in range(CONNECTIONS)
+    ]
+    await asyncio.gather(*(protocol.done for _, protocol in pairs))
+
+
+def measure(candidate: str, answer: str, requests: int) -> dict[str, float]:
+    with serving(*CANDIDATES[candidate]) as server:
+        uvloop.run(ask(server, *ANSWERS[answer], min(requests, 1_000)))
+        process = psutil.Process(server["pid"])
+        before, started = process.cpu_times(), time.perf_counter()
+        uvloop.run(ask(server, *ANSWERS[answer], requests))
+        seconds, after = time.perf_counter() - started, process.cpu_times()
+    used = after.user + after.system - before.user - before.system
+    total = requests // CONNECTIONS * CONNECTIONS
+    return {
+        "requests": total,
+        "requests_a_second": round(total / seconds, 1),
+        "cpu_microseconds": round(used / total * 1e6, 1),
+    }
+
+
+def measured(requests: int, rounds: int) -> Rounds:
+    found: Rounds = {answer: {name: [] for name in CANDIDATES} for answer in ANSWERS}
+    for _ in range(rounds):
+        for answer, by_name in found.items():
+            for name, runs in by_name.items():
+                runs.append(measure(name, answer, requests))
+    return found
+
+
+def compared(found: Rounds) -> dict[str, dict[str, dict[str, float]]]:
+    """answer → ours by the bare route: requests a second of processor time, and by the clock; best rounds."""
+    ratios: dict[str, dict[str, dict[str, float]]] = {}
+    for answer, by_name in found.items():
+        cpu = {name: min(run["cpu_microseconds"] for run in runs) for name, runs in by_name.items()}
+        rate = {name: max(run["requests_a_second"] for run in runs) for name, runs in by_name.items()}
+        ratios[answer] = {
+            name: {
+                "by_processor_time": round(cpu["bare"] / cpu[name], 2),
+                "by_the_clock": round(rate[name] / rate["bare"], 2),
+            }
+            for name in by_name
+            if name != "bare"
+        }
+    return ratios
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--requests", default=20_000, type=int)
+    parser.add_argument("--rounds", default=5, type=int)
+    given = parser.parse_args()
+    found = measured(given.requests, given.rounds)
+    record: dict[str, Any] = {
+        "machine": machine(Path(tempfile.gettempdir())),
+        "versions": own_versions("amends", "fastapi", "starlette", "uvicorn", "uvloop", "httptools"),
+        "least": LEAST,
+        "ratios": compared(found),
+        "rounds": found,
+    }
+    target = HERE / "results" / "requests.json"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(record, indent=1) + "\n")
+    for answer, ratios in record["ratios"].items():
+        print(answer, ratios)
+
+
+if __name__ == "__main__":
+    main()
