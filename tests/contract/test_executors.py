@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -19,7 +20,17 @@ def executor(request: pytest.FixtureRequest) -> Iterator[LocalExecutor]:
     yield executor
     executor.close()
     assert executor.capacity()["workers"] == 0
-    assert not psutil.Process().children(recursive=True)
+    assert not _workers()
+
+
+def _workers() -> list[int]:
+    """The worker processes below this one. The database of other tests may run there, too."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if any("amends.engine" in word for word in child.cmdline()):
+                found.append(child.pid)
+    return found
 
 
 def exits(executor: LocalExecutor) -> list[WorkerExit]:
