@@ -27,7 +27,7 @@ ITEMS = 5_000
 class MortalServer:
     """A server that is killed and comes back at the same address."""
 
-    def __init__(self, place: Path, database: str | None) -> None:
+    def __init__(self, place: Path, database: str | None = None) -> None:
         self.data = place / "data"
         self._environ = {"AMENDS_ENGINE_WORKERS": "1", **({"AMENDS_DATABASE": database} if database else {})}
         self.kills = 0
