@@ -39,9 +39,10 @@ def behind_everything(level: str, data: Path) -> tuple[FastAPI, str, Any]:
     from amends.server.logs import configure_logs
     from amends.server.owner import Owner
     from amends.server.protocol import protocol_for
+    from amends.server.routing import Route
     from amends.server.settings import Settings
 
-    router = APIRouter(prefix="/v1/things")
+    router = APIRouter(prefix="/v1/things", route_class=Route)
 
     @router.get("/{thing_id}")
     async def get_thing(thing_id: str) -> dict[str, Any]:

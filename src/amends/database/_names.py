@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from datetime import UTC, datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32 in lower case: sorts as its value does
-_RANDOM_BITS = 80
-_DIGITS = 26
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_RANDOM_BYTES = 10
+_SHIFTS = range(120, -1, -10)  # of the pairs of digits in 130 bits
 
 
 def new_id(prefix: str, *, now: float | None = None) -> str:
@@ -17,9 +18,8 @@ def new_id(prefix: str, *, now: float | None = None) -> str:
     now: seconds since the epoch; None takes the clock's. Layout as in the ULID specification.
     """
     milliseconds = int((time.time() if now is None else now) * 1000)
-    value = (milliseconds << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS)
-    digits = (_ALPHABET[(value >> shift) & 31] for shift in range(5 * (_DIGITS - 1), -1, -5))
-    return prefix + "".join(digits)
+    value = milliseconds << 8 * _RANDOM_BYTES | int.from_bytes(os.urandom(_RANDOM_BYTES))
+    return prefix + "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
 
 
 def rfc3339(epoch_seconds: float) -> str:

@@ -76,6 +76,8 @@ def _row(slug: str) -> Row:
 def _remedy(remedy: Remedy, retry_after: float | None, billed: bool, hint: str | None) -> Remedy:
     if retry_after is not None and not (math.isfinite(retry_after) and retry_after >= 0):
         raise ValueError(f"retry_after is no span of seconds: {retry_after}")
+    if retry_after is None and hint is None and billed == remedy.billed:
+        return remedy
     return dataclasses.replace(
         remedy,
         retry_after=remedy.retry_after if retry_after is None else retry_after,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -16,17 +16,9 @@ from starlette.responses import Response
 from amends import __version__
 from amends.problems import ProblemError, problem
 from amends.server import batches, credits, files, health, keys, metrics, openai, pages, reference, runs, uploads
-from amends.server.auth import Authentication
-from amends.server.errors import ErrorHandling
-from amends.server.limits import Limits
+from amends.server.gate import Gate
 from amends.server.openapi import openapi
-from amends.server.queries import refuse_unknown_parameters
-from amends.server.requests import RequestContext
 from amends.server.services import Services
-from amends.server.simulation import Simulating
-from amends.server.throttle import Throttle
-from amends.server.tracing import Tracing
-from amends.server.tus import TusProtocol
 
 ROUTERS: Final[Sequence[APIRouter]] = (
     files.router,
@@ -48,22 +40,8 @@ _DESCRIPTION: Final = (
 
 
 def create_app(services: Services, *, routers: Iterable[APIRouter] = ROUTERS) -> FastAPI:
-    """Put the application together. A request passes, from outside in: its id, the error handler, authentication, its rate,
-    simulation, its size, a route."""
-    tracing = [] if services.traces is None else [Middleware(Tracing, traces=services.traces)]
-    app = _routed(
-        list(routers),
-        [
-            Middleware(RequestContext, metrics=services.metrics),
-            Middleware(TusProtocol),
-            *tracing,
-            Middleware(ErrorHandling, public_url=services.public_url),
-            Middleware(Authentication, services=services),
-            Middleware(Throttle, limits=services.settings.limits),
-            Middleware(Simulating),
-            Middleware(Limits, limits=services.settings.limits),
-        ],
-    )
+    """Put the application together: the gate, then the routes."""
+    app = _routed(list(routers), [Middleware(Gate, services=services)])
     app.state.amends = services
     return app
 
@@ -74,7 +52,9 @@ def describe() -> dict[str, Any]:
 
 
 def _routed(chosen: Sequence[APIRouter], middleware: Sequence[Middleware]) -> FastAPI:
-    pass_on = _pass_on([route for router in chosen for route in router.routes if isinstance(route, APIRoute)])
+    # Taken as they are and not included, which would have every request search its route twice.
+    routes = [route for router in chosen for route in router.routes]
+    pass_on = _pass_on([route for route in routes if isinstance(route, APIRoute)])
     app = FastAPI(
         title="Amends",
         version=__version__,
@@ -83,13 +63,15 @@ def _routed(chosen: Sequence[APIRouter], middleware: Sequence[Middleware]) -> Fa
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=_operation_id,
+        routes=routes,
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+        },  # the gate's are more, and ask nothing of who has none
         exception_handlers={HTTPException: pass_on, RequestValidationError: pass_on},
         middleware=middleware,
     )
-    for router in chosen:
-        strict = [Depends(refuse_unknown_parameters)] if router.prefix.startswith(("/v1", "/openai/v1")) else []
-        app.include_router(router, dependencies=strict)
     app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -110,8 +92,3 @@ def _pass_on(routes: Sequence[APIRoute]) -> Callable[[Request, Any], Coroutine[A
         raise error
 
     return handle
-
-
-def _operation_id(route: APIRoute) -> str:
-    group = str(route.tags[0]).replace(" ", "_") if route.tags else "other"
-    return f"{group}.{route.name}"

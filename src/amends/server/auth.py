@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from amends.problems import ProblemError, invalid_credentials, no_permission, not_authenticated
 from amends.server.services import Services
@@ -15,7 +15,7 @@ from amends.store import Key, Mode, Role
 _RANK: dict[Role, int] = {"viewer": 0, "member": 1, "admin": 2, "owner": 3}
 _OWN_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SIMULATE = b"amends-simulate"
-_PROTECTED = ("/v1", "/api", "/openai")
+_PROTECTED = ("/v1/", "/api/", "/openai/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +53,21 @@ class Caller:
             raise ProblemError(no_permission(verb, kind))
 
 
-class Authentication:
-    """ASGI middleware: puts the Caller into the request's state, or refuses the request.
+class Authenticator:
+    """Finds out who sent a request. Keys are looked up in memory."""
 
-    Keys are looked up in memory. Pages that explain things (``/errors``, ``/docs``, ``/health`` …) are open, but not to
-    simulation, which needs to know whose it is.
-    """
-
-    def __init__(self, app: ASGIApp, services: Services) -> None:
-        self.app = app
+    def __init__(self, services: Services) -> None:
         self.services = services
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (_is_protected(scope["path"]) or asks_to_simulate(scope["headers"])):
-            scope.setdefault("state", {})["caller"] = self._caller(scope)
-        await self.app(scope, receive, send)
+    def caller(self, scope: Scope, fields: Mapping[bytes, bytes]) -> Caller | None:
+        """Who sent the request; ProblemError where it does not say so rightly.
 
-    def _caller(self, scope: Scope) -> Caller:
+        None on pages that explain things (``/errors``, ``/docs``, ``/health`` …). They are open, but not to simulation, which
+        needs to know whose it is. fields: the headers by their names.
+        """
+        path = scope["path"]
+        if not (path.startswith(_PROTECTED) or path + "/" in _PROTECTED or SIMULATE in fields):
+            return None
         if scope.get("state", {}).get("is_local"):
             return self._owner(is_local=True)
         credentials = set(_credentials(scope["headers"]))
@@ -89,15 +87,6 @@ class Authentication:
 
 def caller_of(key: Key, secret: str) -> Caller:
     return Caller(key.workspace_id, key.role, key.mode, key.id, key.user_id, credential=secret)
-
-
-def asks_to_simulate(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a request carries ``Amends-Simulate``."""
-    return any(name == SIMULATE for name, _ in headers)
-
-
-def _is_protected(path: str) -> bool:
-    return any(path == prefix or path.startswith(prefix + "/") for prefix in _PROTECTED)
 
 
 def _is_from_a_web_page(headers: Any) -> bool:

@@ -17,6 +17,7 @@ from amends.server.ingest import create
 from amends.server.openapi import Responses, problems
 from amends.server.pagination import After, Limit
 from amends.server.results import NDJSON, Order, Wanted, results, whole_line
+from amends.server.routing import Route
 from amends.server.runs import Lineage, Status, answer
 from amends.server.services import Services
 from amends.server.threads import in_thread
@@ -35,7 +36,9 @@ from amends.server.wire import (
     counts_body,
 )
 
-router = APIRouter(prefix="/v1/batch-predictions", tags=["batch predictions"], default_response_class=Response)
+router = APIRouter(
+    prefix="/v1/batch-predictions", tags=["batch predictions"], default_response_class=Response, route_class=Route
+)
 
 BatchId = Annotated[str, Path(max_length=128, description="The batch's id.")]
 CustomIdPath = Annotated[str, Path(max_length=1_024, description="The item's custom_id, percent-encoded.")]

@@ -18,11 +18,12 @@ from amends.server.openapi import problems
 from amends.server.pagination import After, Limit, Page, page
 from amends.server.parameters import check_model
 from amends.server.prices import MOST_CREDITS, credits, millionths, price_of
+from amends.server.routing import Route
 from amends.server.services import Services, hub, who
 from amends.server.threads import in_thread
 from amends.server.wire import ModelName
 
-router = APIRouter(prefix="/v1/credits", tags=["credits"])
+router = APIRouter(prefix="/v1/credits", tags=["credits"], route_class=Route)
 
 Hub = Annotated[Services, Depends(hub)]
 Who = Annotated[Caller, Depends(who)]

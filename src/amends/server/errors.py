@@ -1,21 +1,21 @@
 """One handler for everything that can go wrong while a request is answered.
 
-Whatever is raised, by a route, a dependency, another middleware or the framework, comes by here, becomes a Problem
-(``problem_of``) and leaves in the dialect of its route. Nothing else in the server composes an error response.
+Whatever is raised, by a route, a dependency or the framework, comes by the gate, becomes a Problem (``problem_of``) and leaves
+in the dialect of its route (``problem_response``). Nothing else in the server composes an error response.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
+import msgspec
 import structlog
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from amends.problems import (
     DIALECTS,
@@ -123,7 +123,7 @@ def _shown(value: Any) -> Any:
 
 def dialect_for(path: str, accept: str | None) -> Dialect:
     """The route's dialect, unless ``Accept: application/json; dialect=…`` names another."""
-    for media_range in (accept or "").split(","):
+    for media_range in accept.split(",") if accept and "dialect" in accept.lower() else ():
         media_type, *parameters = (part.strip() for part in media_range.split(";"))
         if media_type.lower() == "application/json":
             for parameter in parameters:
@@ -150,46 +150,19 @@ def problem_response(what: Problem, scope: Scope, public_url: str) -> Response:
     if whole.status == 413:
         # The rest of the body is still under way: this connection cannot carry another request.
         extra["Connection"] = "close"
-    # What was sent is quoted, and JSON can name half a surrogate pair, which UTF-8 cannot: it leaves as it came, escaped.
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
-    return Response(content, whole.status, extra, media_type)
+    return Response(_encoded(body), whole.status, extra, media_type)
 
 
-class ErrorHandling:
-    """ASGI middleware around everything but the request id: turns what is raised into one response.
-
-    Once headers have left no second response is begun: the exception goes on, and the server cuts the connection, so that
-    the client sees a broken stream and not a short one.
-    """
-
-    def __init__(self, app: ASGIApp, public_url: str) -> None:
-        self.app = app
-        self.public_url = public_url
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        has_started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal has_started
-            has_started = has_started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self.app(scope, receive, watched)
-        except ClientDisconnect:
-            return  # nobody is left to be told
-        except Exception as error:
-            what = problem_of(error)
-            _note(what, error, scope, has_started)
-            if has_started:
-                raise
-            await problem_response(what, scope, self.public_url)(scope, receive, send)
+def _encoded(body: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        # What was sent is quoted, and JSON can name half a surrogate pair, which UTF-8 cannot: it leaves as it came, escaped.
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
 
-def _note(what: Problem, error: Exception, scope: MutableMapping[str, Any], has_started: bool) -> None:
+def note_failure(what: Problem, error: Exception, scope: Scope, *, has_started: bool) -> None:
+    """Log what is the server's own fault, or broke an answer off."""
     fields = {"method": scope["method"], "path": scope["path"], "problem": what.slug, "code": what.code}
     if what.status >= 500 and what.slug == "internal_server_error":
         log.error("request_crashed", **fields, exc_info=error, response_started=has_started)

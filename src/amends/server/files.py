@@ -21,10 +21,11 @@ from amends.server.multipart import Form, FormReader
 from amends.server.openapi import problems
 from amends.server.pagination import After, Limit, Page, page
 from amends.server.ranges import blob_response
+from amends.server.routing import Route
 from amends.server.services import Services, hub, who
 from amends.store import ExpiredFile, FileRecord
 
-router = APIRouter(prefix="/v1/files", tags=["files"])
+router = APIRouter(prefix="/v1/files", tags=["files"], route_class=Route)
 
 MAX_EXPIRY_SECONDS: Final = 518_400
 _MAX_FILENAME: Final = 1_024

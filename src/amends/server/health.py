@@ -9,9 +9,10 @@ from pydantic import BaseModel, Field
 
 from amends.problems import ProblemError, problem
 from amends.server.openapi import problems
+from amends.server.routing import Route
 from amends.server.services import services
 
-router = APIRouter(prefix="/health", tags=["watching"])
+router = APIRouter(prefix="/health", tags=["watching"], route_class=Route)
 
 
 class Health(BaseModel):

@@ -16,10 +16,11 @@ from amends.problems import ProblemError, idempotency_conflict, no_permission, n
 from amends.server.auth import Caller
 from amends.server.idempotency import Guard, body_digest, idempotent
 from amends.server.pagination import After, Limit, Page, page
+from amends.server.routing import Route
 from amends.server.services import Services, hub, who
 from amends.store import IssuedKey, Key, Mode, Role, make_secret
 
-router = APIRouter(prefix="/v1", tags=["keys"])
+router = APIRouter(prefix="/v1", tags=["keys"], route_class=Route)
 
 Hub = Annotated[Services, Depends(hub)]
 Who = Annotated[Caller, Depends(who)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +22,7 @@ _INLINE_BYTES: Final = 64 << 10
 _PIECE_BYTES: Final = 256 << 10
 _BUSY_SECONDS: Final = 1.0
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _STREAMED: Final = (
     "multipart/",
     "application/x-ndjson",
@@ -49,12 +51,9 @@ class Limits:
         self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
         self._check_headers(scope)
         _check_coding(scope)
-        if _header(scope, b"content-type").lower().startswith(_STREAMED):
+        if not _has_body(scope) or _header(scope, b"content-type").lower().startswith(_STREAMED):
             await self.app(scope, receive, send)
             return
         hold = _Hold()
@@ -65,7 +64,7 @@ class Limits:
 
     def _check_headers(self, scope: Scope) -> None:
         size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
-        size += sum(len(name) + len(value) for name, value in scope["headers"])
+        size += sum(map(len, chain.from_iterable(scope["headers"])))
         if size > self.limits.header_bytes:
             raise ProblemError(
                 problem(
@@ -111,10 +110,17 @@ class Limits:
             )
 
 
+def _has_body(scope: Scope) -> bool:
+    """Whether a body comes with the request (RFC 9112, section 6.3); of what speaks another HTTP nothing is presumed."""
+    return scope.get("http_version") != "1.1" or any(name in _FRAMING for name, _ in scope["headers"])
+
+
 def _check_coding(scope: Scope) -> None:
     """Refuse a compressed body: taken as it stands it would be garbage, and taken apart it could be a bomb."""
+    if scope["method"] not in _WITH_BODY:
+        return
     coding = _header(scope, b"content-encoding").strip().lower()
-    if scope["method"] in _WITH_BODY and coding not in ("", "identity"):
+    if coding not in ("", "identity"):
         raise ProblemError(
             problem("unsupported_media_type", f"A body is taken as it is, without Content-Encoding, not as {coding}")
         )

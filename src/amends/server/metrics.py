@@ -11,13 +11,14 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
+from amends.server.routing import Route
 from amends.server.services import services
 
 if TYPE_CHECKING:
     from amends.ledger import Ledger
     from amends.server.watching import FailedTry
 
-router = APIRouter(tags=["watching"])
+router = APIRouter(tags=["watching"], route_class=Route)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
@@ -35,6 +36,7 @@ class Metrics:
             "amends_request_seconds", "From the request to the end of its answer.", ("method", "route"),
             buckets=_BUCKETS, registry=self.registry,
         )  # fmt: skip
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._items = Counter(
             "amends_items_ended", "Items that ended, by how.", ("kind", "model", "status"), registry=self.registry
         )
@@ -45,9 +47,15 @@ class Metrics:
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request. route: its template, so that ids make no series of their own; status 0: none left."""
-        method = method if method in _METHODS else "OTHER"
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(method, route).observe(seconds)
+        series = self._series.get((method, route, status))
+        if series is None:
+            known = method if method in _METHODS else "OTHER"
+            series = self._requests.labels(known, route, str(status)), self._seconds.labels(known, route)
+            if known == method:  # whatever else is sent for a method would fill the memory
+                self._series[method, route, status] = series
+        requests, durations = series
+        requests.inc()
+        durations.observe(seconds)
 
     def items(self, kind: str, model: str, status: str, count: int) -> None:
         """Count items that ended so."""

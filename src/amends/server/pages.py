@@ -13,9 +13,10 @@ from starlette.responses import JSONResponse, Response
 from amends.problems import CATALOGUE, ProblemError, Row, not_found, problem
 from amends.server.html import html_page, wants_html
 from amends.server.openapi import problems
+from amends.server.routing import Route
 from amends.server.services import Services, hub
 
-router = APIRouter(prefix="/errors", tags=["errors"])
+router = APIRouter(prefix="/errors", tags=["errors"], route_class=Route)
 
 Hub = Annotated[Services, Depends(hub)]
 

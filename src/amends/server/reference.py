@@ -12,8 +12,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from amends.server.html import html_page
 from amends.server.openapi import openapi
+from amends.server.routing import Route
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=Route)
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 

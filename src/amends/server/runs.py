@@ -11,9 +11,10 @@ from amends.server.actions import Actions
 from amends.server.events import EVENT_STREAM, events
 from amends.server.openapi import Responses, problems
 from amends.server.pagination import After, Limit
+from amends.server.routing import Route
 from amends.server.wire import ConservationObject, ExtendBody, Failures, RetryBody, RunList, RunObject, run_body
 
-router = APIRouter(prefix="/v1/runs", tags=["runs"], default_response_class=Response)
+router = APIRouter(prefix="/v1/runs", tags=["runs"], default_response_class=Response, route_class=Route)
 
 RunId = Annotated[str, Path(max_length=128, description="The run's id.")]
 Status = Annotated[

@@ -12,7 +12,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from amends.problems import DROP, BadSimulation, ProblemError, Simulation, parse_simulation, problem
-from amends.server.auth import SIMULATE, Caller, asks_to_simulate
+from amends.server.auth import SIMULATE, Caller
 
 DROPPING: Final = "amends.drop"
 """The ASGI extension with which a server cuts the connection of a request."""
@@ -50,7 +50,7 @@ class Tallies:
 
 
 class Simulating:
-    """ASGI middleware, after authentication and before anything is read or done. Without the header it costs a look."""
+    """ASGI middleware for requests with the header, after authentication and before anything is read or done."""
 
     def __init__(self, app: ASGIApp, pause: Callable[[float], Awaitable[None]] = sleep) -> None:
         self.app = app
@@ -58,9 +58,6 @@ class Simulating:
         self._tallies = Tallies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not asks_to_simulate(scope["headers"]):
-            await self.app(scope, receive, send)
-            return
         caller: Caller = scope["state"]["caller"]
         simulation = _permitted([value for name, value in scope["headers"] if name == SIMULATE], caller)
         tally = self._tallies.of(caller, scope["method"], scope["path"])

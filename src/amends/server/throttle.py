@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
-
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from amends.problems import ProblemError, rate_limited
 from amends.server.auth import Caller
@@ -20,35 +18,35 @@ from amends.server.settings import LimitSettings
 FIELDS: Final = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit-Policy", "RateLimit")
 
 
-class Throttle:
-    """ASGI middleware behind the authentication: refuses what is beyond the caller's limit, and says how much is left.
+Headers = Sequence[tuple[bytes, bytes]]
 
-    Whoever came through the local socket is not limited. The headers go into the state of the request, since answers to what
-    fails are composed further out.
-    """
+
+class Throttle:
+    """Refuses what is beyond the caller's limit, and says how much is left."""
 
     def __init__(
         self,
-        app: ASGIApp,
         limits: LimitSettings,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.app = app
         self._rates = Rates(rates_of(limits))
         self._monotonic = monotonic
         self._now = now
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller: Caller | None = scope["state"].get("caller") if scope["type"] == "http" else None
-        if caller is not None and not caller.is_local:
-            kind = kind_of(scope["method"], scope["path"])
-            if kind is not None:
-                verdict = self._rates.take(caller.key_id or caller.principal, kind, self._monotonic())
-                scope["state"]["headers"] = fields(kind, verdict, self._now())
-                if not verdict.is_allowed:
-                    raise ProblemError(rate_limited(verdict.retry_after, policy=kind, limit=verdict.limit))
-        await self.app(scope, receive, send)
+    def admit(self, caller: Caller, method: str, path: str) -> tuple[Headers, ProblemError | None]:
+        """Count a request: the headers of its answer, and the error to be raised where it is one too many.
+
+        Whoever came through the local socket is not limited.
+        """
+        kind = None if caller.is_local else kind_of(method, path)
+        if kind is None:
+            return (), None
+        verdict = self._rates.take(caller.key_id or caller.principal, kind, self._monotonic())
+        told = fields(kind, verdict, self._now())
+        if verdict.is_allowed:
+            return told, None
+        return told, ProblemError(rate_limited(verdict.retry_after, policy=kind, limit=verdict.limit))
 
 
 def rates_of(limits: LimitSettings) -> dict[Kind, int]:

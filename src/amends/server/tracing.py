@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from opentelemetry import trace
 from opentelemetry.propagate import extract
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from amends import __version__
 from amends.ledger import Run
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 _NANOSECONDS: Final = 1_000_000_000
+
+
+class Answered(Protocol):
+    """An answer. status: of HTTP, 0 until it has begun."""
+
+    status: int
 
 
 class CannotTrace(StartError):
@@ -72,6 +78,31 @@ class Traces:
         exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=5)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self.tracer = self._provider.get_tracer("amends", __version__)
+
+    @contextmanager
+    def request(self, scope: Scope, answer: Answered) -> Iterator[None]:
+        """A span around a request, part of the caller's trace where ``traceparent`` names one (W3C Trace Context).
+
+        Names and attributes follow OpenTelemetry's conventions for HTTP servers.
+        """
+        attributes: dict[str, Any] = {
+            "http.request.method": scope["method"],
+            "url.path": scope["path"],
+            "amends.request_id": scope["state"]["request_id"],
+        }
+        parent = extract(_carrier(scope["headers"]))
+        with self.tracer.start_as_current_span(
+            scope["method"], context=parent, kind=SpanKind.SERVER, attributes=attributes
+        ) as span:
+            yield
+            if route := getattr(scope.get("route"), "path", None):
+                span.update_name(f"{scope['method']} {route}")
+                span.set_attribute("http.route", route)
+            span.set_attribute("http.response.status_code", answer.status)
+            if who := scope["state"].get("caller"):
+                span.set_attribute("amends.workspace_id", who.workspace_id)
+            if answer.status >= 500:
+                span.set_status(Status(StatusCode.ERROR))
 
     def run_ended(self, run: Run) -> None:
         """Write the span of a run, from its creation to its end."""
@@ -140,48 +171,6 @@ class _Ids(threading.local):
 
     def is_trace_id_random(self) -> bool:
         return True
-
-
-class Tracing:
-    """ASGI middleware: a span a request, part of the caller's trace where ``traceparent`` names one (W3C Trace Context).
-
-    Names and attributes follow OpenTelemetry's conventions for HTTP servers.
-    """
-
-    def __init__(self, app: ASGIApp, traces: Traces) -> None:
-        self.app = app
-        self.traces = traces
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        status = 0
-
-        async def watched(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        parent = extract(_carrier(scope["headers"]))
-        attributes: dict[str, Any] = {
-            "http.request.method": scope["method"],
-            "url.path": scope["path"],
-            "amends.request_id": scope["state"]["request_id"],
-        }
-        with self.traces.tracer.start_as_current_span(
-            scope["method"], context=parent, kind=SpanKind.SERVER, attributes=attributes
-        ) as span:
-            await self.app(scope, receive, watched)
-            if route := getattr(scope.get("route"), "path", None):
-                span.update_name(f"{scope['method']} {route}")
-                span.set_attribute("http.route", route)
-            span.set_attribute("http.response.status_code", status)
-            if who := scope["state"].get("caller"):
-                span.set_attribute("amends.workspace_id", who.workspace_id)
-            if status >= 500:
-                span.set_status(Status(StatusCode.ERROR))
 
 
 def _carrier(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from email.utils import formatdate
 from typing import Any, Final
 
 from fastapi import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from amends.problems import FieldError, ProblemError, problem, validation_failed
 
@@ -27,38 +27,22 @@ _MAX_DIGITS: Final = 18
 _OVERRIDABLE: Final = frozenset({"PATCH", "DELETE", "HEAD"})
 
 
-class TusProtocol:
-    """ASGI middleware: on the paths of uploads every answer names the protocol, and ``X-HTTP-Method-Override`` is heeded.
-
-    Both are what the protocol demands of a server, of errors, too.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not (scope["path"] == _ROOT or scope["path"].startswith(_ROOT + "/")):
-            await self.app(scope, receive, send)
-            return
-
-        async def with_version(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                told = [(b"tus-resumable", VERSION.encode())]
-                if message["status"] == 412:
-                    told.append((b"tus-version", VERSION.encode()))
-                message["headers"] = [*message.get("headers", ()), *told]
-            await send(message)
-
-        await self.app(_overridden(scope), receive, with_version)
+def speaks(path: str) -> bool:
+    """Whether the protocol is spoken there."""
+    return path.startswith(_ROOT) and path[len(_ROOT) : len(_ROOT) + 1] in ("", "/")
 
 
-def _overridden(scope: Scope) -> Scope:
-    wanted = next((value for name, value in scope["headers"] if name == b"x-http-method-override"), b"").decode(
-        "latin-1"
-    )
-    return (
-        {**scope, "method": wanted.upper()} if scope["method"] == "POST" and wanted.upper() in _OVERRIDABLE else scope
-    )
+def told(status: int) -> list[tuple[bytes, bytes]]:
+    """What the protocol wants on every answer, of errors, too."""
+    version = VERSION.encode()
+    return [(b"tus-resumable", version), *([(b"tus-version", version)] if status == 412 else ())]
+
+
+def override_method(scope: Scope, fields: Mapping[bytes, bytes]) -> None:
+    """Heed ``X-HTTP-Method-Override``, as the protocol demands. fields: the headers by their names."""
+    wanted = fields.get(b"x-http-method-override", b"").decode("latin-1").upper()
+    if scope["method"] == "POST" and wanted in _OVERRIDABLE:
+        scope["method"] = wanted
 
 
 def check_version(request: Request) -> None:

@@ -22,12 +22,13 @@ from amends.server.idempotency import Guard, digest_of, idempotent
 from amends.server.limits import too_large
 from amends.server.openapi import Responses, problems
 from amends.server.parts import Part, expiry, sha256_of
+from amends.server.routing import Route
 from amends.server.services import Services, hub, who
 from amends.store import UploadRecord
 
 log = structlog.get_logger("amends.server")
 
-router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=Route)
 
 Hub = Annotated[Services, Depends(hub)]
 Who = Annotated[Caller, Depends(who)]

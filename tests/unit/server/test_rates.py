@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import asyncio
 import math
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from starlette.types import Message, Receive, Scope, Send
 
-from amends.problems import ProblemError
 from amends.server.auth import Caller
 from amends.server.rates import WINDOW_SECONDS, Rates, Verdict, kind_of
 from amends.server.settings import LimitSettings
@@ -111,30 +107,10 @@ def test_both_families_of_headers_tell_the_same() -> None:
     }
 
 
-def throttled(caller: Caller | None, times: int, limits: LimitSettings) -> list[str]:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None: ...
-
-    async def silent() -> Message:
-        return {"type": "http.disconnect"}
-
-    async def ignore(message: Message) -> None: ...
-
-    throttle = Throttle(app, limits, monotonic=lambda: 100.0, now=lambda: 1_000.0)
-
-    async def ask() -> list[str]:
-        answers = []
-        for _ in range(times):
-            scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/v1/me", "state": {}}
-            if caller is not None:
-                scope["state"]["caller"] = caller
-            try:
-                await throttle(scope, silent, ignore)
-                answers.append("passed")
-            except ProblemError as error:
-                answers.append(error.problem.detail)
-        return answers
-
-    return asyncio.run(ask())
+def throttled(caller: Caller, times: int, limits: LimitSettings) -> list[str]:
+    throttle = Throttle(limits, monotonic=lambda: 100.0, now=lambda: 1_000.0)
+    answers = [throttle.admit(caller, "GET", "/v1/me") for _ in range(times)]
+    return ["passed" if refused is None else refused.problem.detail for _, refused in answers]
 
 
 def test_a_key_beyond_its_limit_is_told_when_to_come_again() -> None:
@@ -143,7 +119,6 @@ def test_a_key_beyond_its_limit_is_told_when_to_come_again() -> None:
     assert answers == ["passed"] * 6 + ["Rate limit exceeded. Try again in 10 seconds."]
 
 
-def test_the_local_socket_and_pages_without_a_caller_are_not_limited() -> None:
+def test_the_local_socket_is_not_limited() -> None:
     limits = LimitSettings(reads_per_minute=1)
     assert throttled(Caller("ws_a", "owner", "live", is_local=True), 5, limits) == ["passed"] * 5
-    assert throttled(None, 5, limits) == ["passed"] * 5

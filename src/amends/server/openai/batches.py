@@ -17,11 +17,12 @@ from amends.server.idempotency import Guard, body_digest, idempotent
 from amends.server.openai.batch_object import BatchList, BatchObject, batch_object
 from amends.server.openai.bodies import CreateBatch
 from amends.server.pagination import After, Limit
+from amends.server.routing import Route
 from amends.server.services import Services, hub, who
 from amends.server.threads import in_thread
 from amends.store import Fenced, OpenAIBatch
 
-router = APIRouter(prefix="/openai/v1/batches", tags=["openai batches"])
+router = APIRouter(prefix="/openai/v1/batches", tags=["openai batches"], route_class=Route)
 
 Hub = Annotated[Services, Depends(hub)]
 Who = Annotated[Caller, Depends(who)]

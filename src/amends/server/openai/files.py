@@ -19,10 +19,11 @@ from amends.server.multipart import Form, FormReader
 from amends.server.openai.bodies import LEAST_SECONDS, MOST_SECONDS, Seconds
 from amends.server.openapi import problems
 from amends.server.pagination import After
+from amends.server.routing import Route
 from amends.server.services import Services, hub, who
 from amends.store import FileRecord
 
-router = APIRouter(prefix="/openai/v1/files", tags=["openai files"])
+router = APIRouter(prefix="/openai/v1/files", tags=["openai files"], route_class=Route)
 
 Hub = Annotated[Services, Depends(hub)]
 Who = Annotated[Caller, Depends(who)]

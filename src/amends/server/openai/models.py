@@ -12,9 +12,10 @@ from amends.models import MODELS
 from amends.problems import ProblemError, not_found
 from amends.server.auth import Caller
 from amends.server.openai.endpoints import endpoints_of
+from amends.server.routing import Route
 from amends.server.services import Services, hub, who
 
-router = APIRouter(prefix="/openai/v1/models", tags=["openai models"])
+router = APIRouter(prefix="/openai/v1/models", tags=["openai models"], route_class=Route)
 
 Hub = Annotated[Services, Depends(hub)]
 Who = Annotated[Caller, Depends(who)]

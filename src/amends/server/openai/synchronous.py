@@ -26,9 +26,10 @@ from amends.server.openai.endpoints import CHAT, EMBEDDINGS, KIND, unfit
 from amends.server.openai.relaying import relayed, while_wanted
 from amends.server.openapi import Responses, problems
 from amends.server.parameters import resolved_model
+from amends.server.routing import Route
 from amends.server.services import Services, hub, who
 
-router = APIRouter(prefix="/openai/v1", tags=["openai"])
+router = APIRouter(prefix="/openai/v1", tags=["openai"], route_class=Route)
 
 Hub = Annotated[Services, Depends(hub)]
 Who = Annotated[Caller, Depends(who)]
