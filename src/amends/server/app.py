@@ -16,7 +16,7 @@ from starlette.responses import Response
 from amends import __version__
 from amends.problems import ProblemError, problem
 from amends.server import batches, credits, files, health, keys, metrics, openai, pages, reference, runs, uploads
-from amends.server.gate import Gate
+from amends.server.entrance import Entrance
 from amends.server.openapi import openapi
 from amends.server.services import Services
 
@@ -40,8 +40,8 @@ _DESCRIPTION: Final = (
 
 
 def create_app(services: Services, *, routers: Iterable[APIRouter] = ROUTERS) -> FastAPI:
-    """Put the application together: the gate, then the routes."""
-    app = _routed(list(routers), [Middleware(Gate, services=services)])
+    """Put the application together: the entrance, then the routes."""
+    app = _routed(list(routers), [Middleware(Entrance, services=services)])
     app.state.amends = services
     return app
 
@@ -68,7 +68,7 @@ def _routed(chosen: Sequence[APIRouter], middleware: Sequence[Middleware]) -> Fa
             "tracing": False,
             "metrics": False,
             "logs": False,
-        },  # the gate's are more, and ask nothing of who has none
+        },  # the entrance's are more, and ask nothing of who has none
         exception_handlers={HTTPException: pass_on, RequestValidationError: pass_on},
         middleware=middleware,
     )

@@ -56,7 +56,7 @@ class Answer:
         await self._send(message)
 
 
-class Gate:
+class Entrance:
     """ASGI middleware. A request passes, from outside in: its id, tracing, the error handler, authentication, its rate,
     simulation, its size.
 

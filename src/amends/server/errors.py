@@ -1,6 +1,6 @@
 """One handler for everything that can go wrong while a request is answered.
 
-Whatever is raised, by a route, a dependency or the framework, comes by the gate, becomes a Problem (``problem_of``) and leaves
+Whatever is raised, by a route, a dependency or the framework, comes by the entrance, becomes a Problem (``problem_of``) and leaves
 in the dialect of its route (``problem_response``). Nothing else in the server composes an error response.
 """
 
