@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from amends.client import BatchPrediction, File
-from amends.exceptions import ApiError, ConfigurationError, ConflictError, PollTimeoutError
+from amends.exceptions import ApiError, ConfigurationError, ConflictError, NetworkError, PollTimeoutError
 from amends.testing import Reply
 
 RUNNING = Reply(json={"id": "bpred_1", "status": "in_progress"})
@@ -190,6 +190,32 @@ def test_wait_returns_when_the_first_part_is_done(rig: Any) -> None:
 
 def test_wait_outlasts_a_failing_server(rig: Any) -> None:
     assert rig.run(lambda client: client.runs.wait("r"), RUNNING, Reply(503), Reply(500), DONE).is_complete
+
+
+def test_wait_outlasts_a_server_that_is_long_away(rig: Any) -> None:
+    def away(request: Any) -> Any:
+        now = rig.clock.monotonic()
+        return RUNNING if now < 1 else httpx2.ConnectError("refused") if now < 400 else DONE
+
+    assert rig.run(lambda client: client.runs.wait("r"), away).is_complete
+
+
+def test_wait_does_not_outlast_one_that_never_comes_back(rig: Any) -> None:
+    def gone(request: Any) -> Any:
+        return RUNNING if rig.clock.monotonic() < 1 else httpx2.ConnectError("refused")
+
+    with pytest.raises(NetworkError):
+        rig.run(lambda client: client.runs.wait("r"), gone)
+    assert 600 < rig.clock.monotonic() < 700
+    with pytest.raises(PollTimeoutError) as caught:
+        rig.run(lambda client: client.runs.wait("r", timeout=60), RUNNING, *[httpx2.ConnectError("refused")] * 100)
+    assert caught.value.elapsed == pytest.approx(60, abs=5.1)
+
+
+def test_wait_does_not_wait_for_what_was_never_there(rig: Any) -> None:
+    with pytest.raises(NetworkError):
+        rig.run(lambda client: client.runs.wait("r"), *[httpx2.ConnectError("refused")] * 10)
+    assert len(rig.requests) == 4
 
 
 def test_wait_that_takes_too_long_says_how_it_stands_and_resumes(rig: Any) -> None:
