@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,9 @@ def test_a_batch_is_answered_by_a_provider_with_tokens_and_cost(tmp_path):
         assert {line["output"]["text"] for line in lines.values()} == {f"text {number}" for number in range(20)}
         assert lines["c0"]["usage"] == {"input_tokens": 10, "output_tokens": 5, "cost": 0.00002}
         assert upstream.calls_by_key() == {f"{run_id}:{number}": 1 for number in range(20)}
+        told = client.get("/metrics").text
+        assert re.search(r'amends_upstream_breaker\{state="closed",upstream="[^"]+"\} 1\.0', told)
+        assert re.search(r'amends_upstream_limit\{upstream="[^"]+"\} [1-9]', told)
         unknown = client.post(PATH, json={"items": [{"custom_id": "a", "input": "x"}], "model": "acne/m"})
         assert unknown.json()["errors"][0]["code"] == "unknown_model"
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from amends.engine._gate import CallEnd, Ended, Event, Gate, Leave
+from amends.engine._gate import CallEnd, Ended, Event, Gate, Leave, Standing
 from amends.engine.processor import Needs
 from amends.ledger import Deferral, FailedAttempt, Lease, Outcome, Run, Share, line_members
 from amends.resilience import LimitMoved
@@ -112,6 +112,11 @@ class Calls:
         """Whether a breaker holds all calls of the run back."""
         with self._lock:
             return self._gate.is_shut(run.no, self._monotonic())
+
+    def standings(self) -> Sequence[Standing]:
+        """How every upstream stands that was ever called."""
+        with self._lock:
+            return self._gate.standings(self._monotonic())
 
     def _tell(self, event: Event) -> None:
         if event.cool_down_seconds is not None:

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 from amends.blobs import LocalBlobs
 from amends.engine._calls import Calls
 from amends.engine._desk import Desk, NeedsOfRuns
-from amends.engine._gate import Gate
+from amends.engine._gate import Gate, Standing
 from amends.engine._loading import Processors, installed_processors
 from amends.engine._maintenance import Maintenance
 from amends.engine._settings import EngineSettings
@@ -133,6 +133,10 @@ class Engine:
         self._calls.remember(self._ledger.cool_downs())
         self._switchboard.start()
         self._thread.start()
+
+    def standings(self) -> Sequence[Standing]:
+        """How every upstream stands that was called since the start."""
+        return self._calls.standings()
 
     def wake(self) -> None:
         """Something changed that workers or maintenance may wait for: a run sealed, extended, retried, resumed, cancelled."""

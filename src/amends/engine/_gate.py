@@ -25,6 +25,7 @@ from amends.resilience import (
     AdaptiveLimit,
     Breaker,
     BreakerEvent,
+    BreakerState,
     LimitMoved,
     Opened,
     Permit,
@@ -63,6 +64,17 @@ class Event:
     upstream: str
     what: BreakerEvent | LimitMoved | None = None
     cool_down_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an upstream stands. calls: under way. limit: at most so many at a time, as adapted. calm_seconds: until it is called again."""
+
+    upstream: str
+    calls: int
+    limit: int
+    breaker: BreakerState
+    calm_seconds: float
 
 
 class Leave(NamedTuple):
@@ -268,6 +280,13 @@ class Gate:
         """Whether every upstream of the run is held back by its breaker."""
         lines = self._runs.get(run_no, ())
         return bool(lines) and all(line.is_shut(now) for line in lines)
+
+    def standings(self, now: float) -> Sequence[Standing]:
+        """How every upstream stands that was ever called."""
+        return [
+            Standing(name, line.limit.in_flight, line.limit.limit, line.breaker.state, max(0.0, line.calm_until - now))
+            for name, line in self._lines.items()
+        ]
 
     def _line(self, upstream: Upstream) -> _Line:
         line = self._lines.get(upstream.name)

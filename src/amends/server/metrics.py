@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
@@ -11,10 +11,12 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
+from amends.resilience import BreakerState
 from amends.server.routing import Route
 from amends.server.services import services
 
 if TYPE_CHECKING:
+    from amends.engine import Engine
     from amends.ledger import Ledger
     from amends.server.watching import FailedTry
 
@@ -66,8 +68,11 @@ class Metrics:
         again = "no" if failure.is_final else "yes"
         self._failures.labels(kind, model, failure.provider, failure.problem, failure.code, again).inc()
 
-    def watch(self, ledger: Ledger) -> None:
+    def watch(self, ledger: Ledger, engine: Engine | None = None) -> None:
+        """Show what stands in the ledger, and how the engine's upstreams do."""
         self.registry.register(_Backlog(ledger))
+        if engine is not None:
+            self.registry.register(_Upstreams(engine))
 
 
 class _Backlog(Collector):
@@ -79,6 +84,29 @@ class _Backlog(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         yield from _gauges(self._ledger.backlog())
+
+
+class _Upstreams(Collector):
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        yield from ()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        calls = GaugeMetricFamily("amends_upstream_calls", "Calls under way.", labels=("upstream",))
+        limit = GaugeMetricFamily("amends_upstream_limit", "Calls at a time, as adapted.", labels=("upstream",))
+        calm = GaugeMetricFamily("amends_upstream_calm_seconds", "Until it is called again.", labels=("upstream",))
+        breaker = GaugeMetricFamily(
+            "amends_upstream_breaker", "1 for the state that its breaker is in.", labels=("upstream", "state")
+        )
+        for standing in self._engine.standings():
+            calls.add_metric((standing.upstream,), standing.calls)
+            limit.add_metric((standing.upstream,), standing.limit)
+            calm.add_metric((standing.upstream,), standing.calm_seconds)
+            for state in get_args(BreakerState):
+                breaker.add_metric((standing.upstream, state), float(state == standing.breaker))
+        yield from (calls, limit, calm, breaker)
 
 
 def _gauges(backlog: Mapping[str, float]) -> Iterator[GaugeMetricFamily]:

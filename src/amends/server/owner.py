@@ -158,10 +158,10 @@ class Owner:
         if first.key:
             store.keys.admit(first.key.key)
         metrics = Metrics()
-        metrics.watch(ledger)
         traces = self._traces(stack)
         watched = cast("Ledger", WatchedLedger(ledger, metrics, traces))
         engine = self._make_engine(self._settings, watched, directory.path) if self._make_engine else None
+        metrics.watch(ledger, engine)
         answering = make_answering(self._settings, directory.path)
         stack.callback(answering.close)
         inspector = Inspector()
