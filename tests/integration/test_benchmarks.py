@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from amends.models import load_chat
 from benchmarks.engine import run as engine
+from benchmarks.extract import run as extract
+from benchmarks.extract.documents import DEVELOPED_ON
 from benchmarks.provider import run as provider
 from benchmarks.recovery import run as recovery
 
@@ -61,3 +64,21 @@ def test_every_prompt_gets_its_answer_from_a_provider_that_fails_now_and_then(
     assert measured["calls"] == measured["calls_answered"] + measured["calls_limited"] + measured["calls_failed"]
     assert measured["calls_answered"] == 60
     assert list(tmp_path.iterdir()) == [], "its data directory is left behind"
+
+
+def test_filling_gaps_finds_more_than_rules_and_nothing_that_is_wrong() -> None:
+    chat = load_chat(threads=1)
+    by_rules, filled = (extract.measure(one, DEVELOPED_ON[1:3], chat) for one in (extract.rules, extract.filled))
+
+    assert by_rules["right"] < filled["right"]
+    assert filled["wrong"] == 0
+    assert filled["faults"], "what is missing is told"
+
+
+def test_a_value_that_the_document_does_not_have_is_wrong() -> None:
+    assert [extract.verdict_on(*one) for one in ((None, None), (None, 5), (5, 5), (5, None))] == [
+        "absent",
+        "missing",
+        "right",
+        "wrong",
+    ]

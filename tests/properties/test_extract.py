@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+
 import jsonschema_rs
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -144,12 +147,28 @@ def stands(value, raw):
     return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in said)
 
 
-@given(pages=st.lists(TEXTS, min_size=1, max_size=3), schema=SCHEMAS)
+class Chooses:
+    """A language model that answers every question with one of the values that it is let choose from."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def answer(self, question):
+        options = {name: form["enum"] for name, form in question.schema["properties"].items()}
+        return SimpleNamespace(text=json.dumps({name: said[self.number % len(said)] for name, said in options.items()}))
+
+
+@given(
+    pages=st.lists(TEXTS, min_size=1, max_size=3),
+    schema=SCHEMAS,
+    chat=st.none() | st.integers(0, 3).map(Chooses),
+)
 @settings(max_examples=400, deadline=None)
-def test_every_value_stands_where_its_evidence_says(pages, schema):
+def test_every_value_stands_where_its_evidence_says(pages, schema, chat):
     found, refused = None, None
     try:
-        found = Extractor(schema).extract(list(enumerate(pages, start=1)))
+        load_chat = (lambda: chat) if chat else None
+        found = Extractor(schema, load_chat=load_chat).extract(list(enumerate(pages, start=1)))
     except ProblemError as error:
         refused = error.problem.slug
     event(f"found {len(found.evidence) if found else 'too little'}")

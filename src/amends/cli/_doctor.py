@@ -38,7 +38,7 @@ class Finding:
 
 def doctor(common: Common) -> int:
     """Look at everything and say it; 1 where something is wrong."""
-    findings = [*_machine(common), *_weights(), *_providers(common), *_runs(common)]
+    findings = [*_machine(common), *_weights(), _gap_filling(common), *_providers(common), *_runs(common)]
     _show(findings, common.words)
     return SUCCEEDED if all(finding.is_ok for finding in findings) else LOCAL_FAILURE
 
@@ -99,6 +99,21 @@ def _weights() -> Iterator[Finding]:
         if is_off:
             detail += f"; without it {', '.join(weight.models)} is off (amends models install)"
         yield Finding(f"weights {weight.name}", check.verdict == "ok" or is_off, detail)
+
+
+def _gap_filling(common: Common) -> Finding:
+    """Whether what the rules of ``local/extract`` leave open is looked for; that it is not is no fault."""
+    from amends.models import absent
+
+    if not settings_of(common).models.fill_gaps:
+        detail = "off, because of the setting models.fill_gaps"
+    elif missing := absent("local/smollm2"):
+        detail = f"off, because {missing[0].requirement} is missing (amends models install)"
+    elif importlib.util.find_spec("xllamacpp") is None:
+        detail = "off, because xllamacpp is missing: pip install 'amends[models]'"
+    else:
+        detail = "on: local/smollm2 helps to find what rules leave open"
+    return Finding("local/extract gap filling", True, detail)
 
 
 def _providers(common: Common) -> Iterator[Finding]:

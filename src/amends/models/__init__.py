@@ -6,6 +6,7 @@ child; ``amends.models.extract`` holds ``local/extract``, which has none.
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING
 
 from . import _telemetry as _telemetry
@@ -35,6 +36,7 @@ __all__ = [
     "WeightsUnusable",
     "absent",
     "describe",
+    "fills_gaps",
     "identify",
     "identify_head",
     "kind_of",
@@ -49,6 +51,11 @@ __all__ = [
     "type_named",
     "verify",
 ]
+
+
+def fills_gaps() -> bool:
+    """Whether what fills the gaps of ``local/extract`` is installed. Quick: whether it is unharmed shows when it is loaded."""
+    return importlib.util.find_spec("xllamacpp") is not None and not absent("local/smollm2")
 
 
 def load_recogniser(*, threads: int = 1) -> TextRecogniser:

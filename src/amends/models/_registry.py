@@ -76,7 +76,7 @@ _MODELS = (
     ),
     Model(
         name="local/extract",
-        summary="Finds the values of a JSON Schema in documents and text by rules, and says where each stands.",
+        summary="Finds the values of a JSON Schema in documents and text, by rules first, and says where each stands.",
         takes=_DOCUMENTS,
         takes_input=True,
         needs_schema=True,

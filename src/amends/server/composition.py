@@ -28,6 +28,7 @@ def processor_settings(settings: Settings) -> Mapping[str, Any]:
     return {
         "providers": {name: provider.to_table() for name, provider in settings.server.providers.items()},
         "fetch": asdict(settings.fetch),
+        "fill_gaps": settings.models.fill_gaps,
         "credits_per_cost": settings.credits.per_cost * CREDIT,
     }
 

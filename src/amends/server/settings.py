@@ -138,8 +138,9 @@ class FetchSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """Names of models."""
+    """Names of models, and what the embedded ones do."""
 
+    fill_gaps: bool = _setting(True, "Let `local/smollm2` help `local/extract` to find what its rules leave open.")
     aliases: Mapping[str, str] = field(
         default_factory=dict,
         metadata={"doc": "Other names for models, as `[models.aliases]`.", "is_secret": False},

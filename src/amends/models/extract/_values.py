@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "CURRENCY_CODES",
+    "MONTHS",
     "Found",
     "Habits",
     "Reader",
@@ -68,6 +69,7 @@ _MONTHS = (
     "december dec dezember dez décembre",
 )
 _MONTH_OF = {name: number for number, names in enumerate(_MONTHS, start=1) for name in names.split()}
+MONTHS = frozenset(_MONTH_OF)
 _MONTH = "|".join(sorted(_MONTH_OF, key=len, reverse=True))
 _DATE = re.compile(
     rf"""(?<![\w.])(?:

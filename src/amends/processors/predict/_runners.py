@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from amends.models._labels import Label
+    from amends.models.extract import LoadChat
     from amends.processors.documents import Page, Recognise
 
 __all__ = [
@@ -150,11 +151,18 @@ class Labels:
 class Extract:
     """``local/extract``: the values a schema asks for, each with its place."""
 
-    def __init__(self, blobs: LocalBlobs, recognise: Recognise, schema: Mapping[str, Any], prompt: str | None) -> None:
+    def __init__(
+        self,
+        blobs: LocalBlobs,
+        recognise: Recognise,
+        schema: Mapping[str, Any],
+        prompt: str | None,
+        load_chat: LoadChat | None = None,
+    ) -> None:
         from amends.models.extract import Extractor
 
         self._blobs, self._recognise, self._prompt = blobs, recognise, prompt
-        self._extractor = Extractor(schema)
+        self._extractor = Extractor(schema, load_chat=load_chat)
 
     def run(self, payload: bytes) -> Answer:
         item = decode_payload(payload)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from amends.blobs import LocalBlobs
 from amends.engine.processor import Failed, Job, Result, Succeeded, Surroundings, WorkItem
-from amends.models import MODELS, Kind
+from amends.models import MODELS, Kind, fills_gaps
 from amends.models.providers import describe_model, find_provider, read_providers
 
 from ._checking import OutputCheck
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Loaded", "PredictSession", "attempt"]
 
 _T = TypeVar("_T")
+
+_logger = logging.getLogger(__name__)
 
 
 class Loaded:
@@ -63,6 +66,17 @@ class Loaded:
 
         return load_chat(threads=self._threads)
 
+    @cached_property
+    def gap_chat(self) -> ChatModel | None:
+        """The same model, for who can do without it."""
+        from amends.models import WeightsUnusable
+
+        try:
+            return self.chat
+        except (WeightsUnusable, ImportError) as error:
+            _logger.warning("gap_filling_off", extra={"reason": str(error)})
+            return None
+
 
 class _Opened(NamedTuple):
     """What answers the items of a job. check: of its outputs against the schema, None where there is none to be checked."""
@@ -86,6 +100,7 @@ class PredictSession:
         self._providers = read_providers(surroundings.settings.get("providers", {}))
         self._environ = environ
         self._fetching = surroundings.settings.get("fetch", {})
+        self._fills_gaps = surroundings.settings.get("fill_gaps", True) and fills_gaps()
 
     def process(self, job: Job, items: Sequence[WorkItem]) -> Iterator[Result]:
         """Yield one result for each item, as they come. With one item, raises nothing for what it or a model does."""
@@ -165,7 +180,8 @@ class PredictSession:
             case "local/image-labels":
                 return Labels(self._blobs, lambda image: loaded.labels.predict([image])[0])
             case "local/extract" if schema is not None:
-                return Extract(self._blobs, self._recognise, schema, prompt)
+                load_chat = (lambda: loaded.gap_chat) if self._fills_gaps else None
+                return Extract(self._blobs, self._recognise, schema, prompt, load_chat)
             case "local/minilm":
                 return Embed(reader, loaded.embedder)
             case "local/classify" if schema is not None:
