@@ -8,6 +8,9 @@ READY := $(VENV)/.installed
 JOBS  ?= 2
 SEEDS ?= 2000
 
+# Where it is set every process that the tests start would compile all that it imports anew, which doubles what a start takes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint format bench serve docs soak lock wheel clean
 .DEFAULT_GOAL := test
 
