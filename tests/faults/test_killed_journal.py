@@ -81,9 +81,12 @@ class Program:
             said, creating, line, timer = 0, 0, "", None
             for line in process.stdout:
                 said, creating = said + 1, creating + line.startswith("creating")
-                is_due = said == self._known.lines + further or creating > self._known.creating
+                is_new_batch = creating > self._known.creating
+                is_due = said == self._known.lines + further or is_new_batch
                 if kill_after is not None and timer is None and is_due:
-                    timer = threading.Timer(kill_after, process.send_signal, [signal.SIGKILL])
+                    # A batch is created within some milliseconds.
+                    delay = kill_after / 8 if is_new_batch else kill_after
+                    timer = threading.Timer(delay, process.send_signal, [signal.SIGKILL])
                     timer.start()
             code, errors = process.wait(), process.stderr.read()
         if timer is not None:
