@@ -38,7 +38,7 @@ class Answer:
     status: 0 until it has begun.
     """
 
-    __slots__ = ("_extra", "_scope", "_send", "status")
+    __slots__ = ("_scope", "_send", "status")
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope = scope
