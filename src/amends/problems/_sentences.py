@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 from ._catalogue import CATALOGUE
@@ -40,16 +41,10 @@ def problem(
     Raises ValueError for a slug the catalogue does not have, an error code its row does not, a ``retry_after`` that
     is no span of time, and an extension named like a standard member: all mistakes of the calling code.
     """
-    row = _row(slug)
-    code = error_code or row.default_error_code
-    if not row.admits(code):
-        raise ValueError(f"{code} is no error code of {slug}")
+    row, code, verdict = _verdict(slug, error_code, extensions.get("stage"))
     if taken := STANDARD_MEMBERS & extensions.keys():
         raise ValueError(f"extensions cannot be named {', '.join(sorted(taken))}")
-    stage = extensions.get("stage")
-    if row.stages and stage is not None and stage not in row.stages:
-        raise ValueError(f"{stage!r} is no stage of {slug}")
-    remedy = _remedy(row.remedy_for(code, stage), retry_after, billed, hint)
+    remedy = _remedy(verdict, retry_after, billed, hint)
     if remedy.retry_after is not None:
         extensions["retry_after"] = remedy.retry_after
     return Problem(
@@ -66,11 +61,18 @@ def problem(
     )
 
 
-def _row(slug: str) -> Row:
-    try:
-        return CATALOGUE[slug]
-    except KeyError:
-        raise ValueError(f"the catalogue has no {slug!r}") from None
+@lru_cache(maxsize=1_024)
+def _verdict(slug: str, error_code: str | None, stage: Any) -> tuple[Row, str, Remedy]:
+    """The row, the code in force, and what the catalogue says to do. Asked for every failing answer, and always the same."""
+    row = CATALOGUE.get(slug)
+    if row is None:
+        raise ValueError(f"the catalogue has no {slug!r}")
+    code = error_code or row.default_error_code
+    if not row.admits(code):
+        raise ValueError(f"{code} is no error code of {slug}")
+    if row.stages and stage is not None and stage not in row.stages:
+        raise ValueError(f"{stage!r} is no stage of {slug}")
+    return row, code, row.remedy_for(code, stage)
 
 
 def _remedy(remedy: Remedy, retry_after: float | None, billed: bool, hint: str | None) -> Remedy:

@@ -34,10 +34,10 @@ from amends.store import Fenced
 log = structlog.get_logger("amends.server")
 
 _DIALECT_OF_PREFIX: Final[tuple[tuple[str, Dialect], ...]] = (
-    ("/v1/videos", "flat"),
-    ("/v1/sessions", "flat"),
-    ("/api", "detail"),
-    ("/openai/v1", "envelope"),
+    ("/v1/videos/", "flat"),
+    ("/v1/sessions/", "flat"),
+    ("/api/", "detail"),
+    ("/openai/v1/", "envelope"),
 )
 _SLUG_OF_STATUS: Final = {
     400: "malformed_request",
@@ -130,8 +130,9 @@ def dialect_for(path: str, accept: str | None) -> Dialect:
                 name, _, value = parameter.partition("=")
                 if name.strip().lower() == "dialect" and (wanted := value.strip().strip('"').lower()) in DIALECTS:
                     return cast("Dialect", wanted)
+    whole = path + "/"
     for prefix, dialect in _DIALECT_OF_PREFIX:
-        if path == prefix or path.startswith(prefix + "/"):
+        if whole.startswith(prefix):
             return dialect
     return "problem"
 
@@ -140,9 +141,7 @@ def problem_response(what: Problem, scope: Scope, public_url: str) -> Response:
     """The response to a request that ended in ``what``."""
     path = scope.get("path", "/")
     accept = next((value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"accept"), None)
-    whole = what.replace(
-        instance=what.instance or path, request_id=scope.get("state", {}).get("request_id") or what.request_id
-    )
+    whole = what.met_at(path, scope.get("state", {}).get("request_id"))
     if whole.status == 422 and path.startswith("/openai/"):
         whole = whole.replace(status=400)  # OpenAI's clients know no other status of a request that is not valid
     media_type, body = render(whole, dialect_for(path, accept), public_url)
@@ -151,6 +150,12 @@ def problem_response(what: Problem, scope: Scope, public_url: str) -> Response:
         # The rest of the body is still under way: this connection cannot carry another request.
         extra["Connection"] = "close"
     return Response(_encoded(body), whole.status, extra, media_type)
+
+
+def refusal(error: ProblemError, scope: Scope, public_url: str) -> Response:
+    """The response to a request whose handler ended in a problem before it had begun to answer; noted in the log."""
+    note_failure(error.problem, error, scope, has_started=False)
+    return problem_response(error.problem, scope, public_url)
 
 
 def _encoded(body: dict[str, Any]) -> bytes:
@@ -163,8 +168,10 @@ def _encoded(body: dict[str, Any]) -> bytes:
 
 def note_failure(what: Problem, error: Exception, scope: Scope, *, has_started: bool) -> None:
     """Log what is the server's own fault, or broke an answer off."""
+    if what.status < 500 and not has_started:
+        return
     fields = {"method": scope["method"], "path": scope["path"], "problem": what.slug, "code": what.code}
     if what.status >= 500 and what.slug == "internal_server_error":
         log.error("request_crashed", **fields, exc_info=error, response_started=has_started)
-    elif what.status >= 500 or has_started:
+    else:
         log.warning("request_failed", **fields, detail=what.detail, response_started=has_started)

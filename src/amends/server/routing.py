@@ -12,7 +12,10 @@ from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from amends.problems import ProblemError
+from amends.server.errors import refusal
 from amends.server.queries import refuse_unknown_parameters
 from amends.server.services import caller, hub, services, who
 
@@ -30,19 +33,39 @@ class Route(APIRoute):
     a request passes before.
     """
 
+    _straight: Handle | None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "generate_unique_id_function": _operation_id})
+        if self._straight is not None:
+            self.app = _application(self._straight)
 
     def get_route_handler(self) -> Handle:
-        handle = super().get_route_handler() if (plain := _Plain.of(self)) is None else plain.handle
-        if not (self.path + "/").startswith(_STRICT):
-            return handle
+        plain = _Plain.of(self)
+        handle = super().get_route_handler() if plain is None else plain.handle
+        is_strict = (self.path + "/").startswith(_STRICT)
 
-        async def strict(request: Request) -> Response:
-            refuse_unknown_parameters(request)
-            return await handle(request)
+        async def answer(request: Request) -> Response:
+            try:
+                if is_strict:
+                    refuse_unknown_parameters(request)
+                return await handle(request)
+            except ProblemError as error:
+                # Here and not at the entrance, which is as many exceptions further out as there are layers between.
+                return refusal(error, request.scope, services(request).public_url)
 
-        return strict
+        self._straight = None if plain is None else answer
+        return answer
+
+
+def _application(answer: Handle) -> ASGIApp:
+    """A plain handler needs none of what the framework sets up for dependencies that end with the answer."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await answer(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return app
 
 
 class _Plain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -189,6 +190,18 @@ def test_ids_sort_by_time_and_never_repeat() -> None:
     assert ids == sorted(ids)
     assert len({new_id("run_", now=1.0) for _ in range(1000)}) == 1000
     assert len(ids[0]) == len("run_") + 26
+
+
+def test_a_forked_child_makes_other_ids_than_its_parent() -> None:
+    new_id("run_")
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(writer, new_id("run_", now=1.0).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 100).decode() != new_id("run_", now=1.0)
+    os.close(reader)
+    os.close(writer)
 
 
 def test_times_are_rfc3339_in_utc() -> None:
