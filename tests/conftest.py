@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.postgres import database_of
 from tests.servers import RunningServer, running_server
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and every program that they start and interrupt, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
