@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,6 +66,25 @@ def test_top_ups_add_up_and_stand_in_the_history(ledger: Ledger) -> None:
 def test_a_top_up_adds_something(ledger: Ledger, amount: int) -> None:
     with pytest.raises(ValueError, match="top-up"):
         top_up(ledger, amount)
+    assert standing(ledger) == (0, 0, 0)
+
+
+def test_a_charge_of_a_single_call_takes_from_the_balance_in_the_transaction_of_its_answer(ledger: Ledger) -> None:
+    top_up(ledger, 10)
+    charge = CreditEntry("charge_1", "ws_a", "charge", -12, None, "a call", "user_1", START)
+    with pytest.raises(ZeroDivisionError):
+        ledger.charge(charge, also=lambda tx: 1 / 0)
+    assert standing(ledger) == (10, 0, 0)
+    ledger.charge(charge)
+    assert standing(ledger) == (-2, 0, 0)
+    assert list(ledger.credit_entries("ws_a", limit=1)) == [charge]
+
+
+@pytest.mark.parametrize("wrong", [{"amount": 0}, {"amount": 5}, {"kind": "top_up"}, {"run_id": "run_1"}])
+def test_a_charge_takes_something_and_is_no_runs(ledger: Ledger, wrong: dict[str, Any]) -> None:
+    charge = CreditEntry("charge_1", "ws_a", "charge", -1, None, None, None, START)
+    with pytest.raises(ValueError, match="charge"):
+        ledger.charge(replace(charge, **wrong))
     assert standing(ledger) == (0, 0, 0)
 
 

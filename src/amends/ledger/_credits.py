@@ -49,7 +49,8 @@ class CreditStanding:
 
 @dataclass(frozen=True, slots=True)
 class CreditEntry:
-    """A line of a workspace's history: a top-up (positive), or what a run cost, written at its end (negative)."""
+    """A line of a workspace's history: a top-up (positive), or a charge (negative): what a run cost, written at its end, or a
+    single call, which has no run."""
 
     id: str
     workspace_id: str
@@ -119,6 +120,12 @@ def check_top_up(entry: CreditEntry) -> None:
     """ValueError unless the entry adds something."""
     if entry.kind != "top_up" or entry.amount <= 0:
         raise ValueError("a top-up adds more than nothing")
+
+
+def check_charge(entry: CreditEntry) -> None:
+    """ValueError unless the entry takes something, for work that is no run's."""
+    if entry.kind != "charge" or entry.amount >= 0 or entry.run_id is not None:
+        raise ValueError("a charge takes more than nothing")
 
 
 def cost_of(outcome: Outcome, price: int) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random, SystemRandom
 
-from amends.ledger._credits import CreditEntry, CreditStanding, Funding, check_top_up
+from amends.ledger._credits import CreditEntry, CreditStanding, Funding, check_charge, check_top_up
 from amends.ledger._lines import ResultLines, pack_items
 from amends.ledger._memory_credits import Accounts
 from amends.ledger._memory_run import LAPSES_UNTIL_ALONE, Grant, RunRecord, has_status, size
@@ -438,9 +438,16 @@ class MemoryLedger:
 
     def top_up(self, entry: CreditEntry, *, also: Also | None = None) -> None:
         check_top_up(entry)
+        self._move(entry, also)
+
+    def charge(self, entry: CreditEntry, *, also: Also | None = None) -> None:
+        check_charge(entry)
+        self._move(entry, also)
+
+    def _move(self, entry: CreditEntry, also: Also | None) -> None:
         with self._lock:
             _call(also)
-            self._accounts.top_up(entry)
+            self._accounts.move(entry)
 
     def credit(self, workspace_id: str) -> CreditStanding:
         with self._lock:

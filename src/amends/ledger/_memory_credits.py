@@ -84,7 +84,7 @@ class Accounts:
             entry = (f"charge_{new.id}", new.workspace_id, "charge", -cost, new.id, None, new.created_by, now)
             self.entries.append(CreditEntry(*entry))  # type: ignore[arg-type]
 
-    def top_up(self, entry: CreditEntry) -> None:
+    def move(self, entry: CreditEntry) -> None:
         self.entries.append(entry)
         self.balances[entry.workspace_id] += entry.amount
 

@@ -232,6 +232,10 @@ class Ledger(Protocol):
     def top_up(self, entry: CreditEntry, *, also: Also | None = None) -> None:
         """Add the entry's amount to its workspace's balance. ValueError unless it is a top-up of more than nothing."""
 
+    def charge(self, entry: CreditEntry, *, also: Also | None = None) -> None:
+        """Take the entry's amount, which is negative, from its workspace's balance, whatever that is. For work that is no run's;
+        ValueError for another entry."""
+
     def credit(self, workspace_id: str) -> CreditStanding: ...
 
     def credit_entries(self, workspace_id: str, *, limit: int = 20, after: str | None = None) -> Sequence[CreditEntry]:

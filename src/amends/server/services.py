@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -34,6 +35,7 @@ class Services:
 
     answering: where single items are answered at once. processors: by kind of run, for ``validate`` in the owner. engine: None where nothing moves the runs (some tests).
     now: seconds since the epoch. public_url: what ``type`` URIs begin with, known once the port is.
+    call_holds: by workspace, what calls under way hold, in millionths of a credit; changed by the event loop alone.
     default_workspace_id: of whoever comes through the local socket. stopping: set when the server begins to shut down, so that
     streams without an end find one. traces: None where nobody collects them.
     """
@@ -53,6 +55,7 @@ class Services:
     public_url: str
     default_workspace_id: str
     traces: Traces | None = None
+    call_holds: Counter[str] = field(default_factory=Counter)
     pins: Pins = field(default_factory=Pins)
     new_openai_batch: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)

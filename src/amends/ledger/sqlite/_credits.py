@@ -94,7 +94,8 @@ def close(tx: Transaction, run: Run, now: float) -> None:
     tx.execute(CREDITS.close_hold, (run.no,))
 
 
-def top_up(tx: Transaction, entry: CreditEntry) -> None:
+def move(tx: Transaction, entry: CreditEntry) -> None:
+    """Write an entry down, and what it adds to the balance or takes from it."""
     add_entry(tx, entry)
     tx.execute(CREDITS.add_to_balance, {"workspace_id": entry.workspace_id, "amount": entry.amount})
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import TypeVar
 
 from amends.database import Database, Duplicate, Transaction, load_queries
-from amends.ledger._credits import CreditEntry, CreditStanding, Funding, check_top_up
+from amends.ledger._credits import CreditEntry, CreditStanding, Funding, check_charge, check_top_up
 from amends.ledger._lines import ResultLines
 from amends.ledger._protocol import Also
 from amends.ledger._types import (
@@ -350,9 +350,15 @@ class SqlLedger:
 
     def top_up(self, entry: CreditEntry, *, also: Also | None = None) -> None:
         check_top_up(entry)
+        self._move(entry, also)
 
+    def charge(self, entry: CreditEntry, *, also: Also | None = None) -> None:
+        check_charge(entry)
+        self._move(entry, also)
+
+    def _move(self, entry: CreditEntry, also: Also | None) -> None:
         def work(tx: Transaction) -> None:
-            _credits.top_up(tx, entry)
+            _credits.move(tx, entry)
             _together(tx, also)
 
         self._database.write(work)

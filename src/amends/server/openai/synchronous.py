@@ -21,7 +21,8 @@ from amends.models._said import completion_events
 from amends.models.providers import Provider, find_provider
 from amends.problems import CATALOGUE, FieldError, Problem, ProblemError, problem, validation_failed
 from amends.server.auth import Caller
-from amends.server.idempotency import Guard, body_digest, idempotent
+from amends.server.idempotency import body_digest, idempotent
+from amends.server.openai.charging import Payment, paid
 from amends.server.openai.endpoints import CHAT, EMBEDDINGS, KIND, unfit
 from amends.server.openai.relaying import relayed, while_wanted
 from amends.server.openapi import Responses, problems
@@ -59,7 +60,7 @@ _ANSWER: Final[Responses] = {200: {"content": {_JSON: {"schema": {"type": "objec
 
 
 @router.post("/chat/completions", summary="Answer a conversation", response_class=Response, openapi_extra=_CHAT_BODY,
-             responses=_CHAT_ANSWER | problems("payload_too_large"))  # fmt: skip
+             responses=_CHAT_ANSWER | problems("credit_exceeded", "payload_too_large"))  # fmt: skip
 async def create_chat_completion(request: Request, hub: Hub, who: Who) -> Response:
     """``local/smollm2`` converses; ``local/extract`` and ``local/classify`` answer in the form of a ``json_schema``."""
     body = await _read(request, hub, who, CHAT)
@@ -70,18 +71,19 @@ async def create_chat_completion(request: Request, hub: Hub, who: Who) -> Respon
         if guard.replay is not None:
             return guard.replay
         plain = {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
-        completion = await _answered(request, hub, who, CHAT, plain)
-        media_type, content = _JSON, _encode(completion)
-        if is_streamed:
-            wants_usage = isinstance(counts, dict) and counts.get("include_usage") is True
-            events = completion_events(completion, include_usage=wants_usage)
-            media_type, content = _EVENTS, "".join(events).encode()
-        await _store(hub, guard, content, media_type)
+        async with paid(hub, who, body["model"], CHAT) as payment:
+            completion = await _answered(request, payment, CHAT, plain)
+            media_type, content = _JSON, _encode(completion)
+            if is_streamed:
+                wants_usage = isinstance(counts, dict) and counts.get("include_usage") is True
+                events = completion_events(completion, include_usage=wants_usage)
+                media_type, content = _EVENTS, "".join(events).encode()
+            await payment.store(guard, content, media_type)
     return Response(content, headers={"content-type": media_type})
 
 
 @router.post("/embeddings", summary="Embed texts", response_class=Response, openapi_extra=_EMBEDDINGS_BODY,
-             responses=_ANSWER)  # fmt: skip
+             responses=_ANSWER | problems("credit_exceeded"))  # fmt: skip
 async def create_embeddings(request: Request, hub: Hub, who: Who) -> Response:
     """``local/minilm`` embeds up to 2,048 texts at once, the first 256 tokens of each."""
     body = await _read(request, hub, who, EMBEDDINGS)
@@ -90,16 +92,10 @@ async def create_embeddings(request: Request, hub: Hub, who: Who) -> Response:
     async with idempotent(request, await body_digest(request)) as guard:
         if guard.replay is not None:
             return guard.replay
-        content = _encode(await _answered(request, hub, who, EMBEDDINGS, body))
-        await _store(hub, guard, content, _JSON)
+        async with paid(hub, who, body["model"], EMBEDDINGS) as payment:
+            content = _encode(await _answered(request, payment, EMBEDDINGS, body))
+            await payment.store(guard, content, _JSON)
     return Response(content, media_type=_JSON)
-
-
-async def _store(hub: Services, guard: Guard, content: bytes, media_type: str) -> None:
-    """Under the request's key, if it has one."""
-    if guard.key is not None:
-        headers = {"content-type": media_type}
-        await asyncio.wrap_future(hub.database.submit(lambda tx: guard.store(tx, 200, content, headers=headers)))
 
 
 async def _read(request: Request, hub: Services, who: Caller, endpoint: str) -> dict[str, Any]:
@@ -123,9 +119,13 @@ def _provider_of(hub: Services, body: Mapping[str, Any]) -> tuple[Provider, str]
     return find_provider(resolved_model(body["model"], hub.settings), hub.settings.server.providers)
 
 
-async def _answered(request: Request, hub: Services, who: Caller, endpoint: str, body: Mapping[str, Any]) -> Any:
+async def _answered(request: Request, payment: Payment, endpoint: str, body: Mapping[str, Any]) -> Any:
+    hub, who = payment.hub, payment.who
     if (provider := _provider_of(hub, body)) is not None:
-        return await relayed(request, *provider, endpoint, body, seconds=_seconds(request, provider[0].timeout_seconds))
+        seconds = _seconds(request, provider[0].timeout_seconds)
+        answer = await relayed(request, *provider, endpoint, body, seconds=seconds)
+        payment.settle(answer.get("usage"), provider[0].price)
+        return answer
     params = {"model": resolved_model(body["model"], hub.settings), "endpoint": endpoint}
     seconds = _seconds(request, hub.settings.engine.item_timeout_seconds)
     try:
