@@ -1,5 +1,15 @@
-"""The rest of the database: workspaces and users, keys, files, uploads, idempotency keys, OpenAI's batches."""
+"""The rest of the database: workspaces and users, keys, files, uploads, datasets, idempotency keys, OpenAI's batches."""
 
+from amends.store._datasets import (
+    Added,
+    Asset,
+    Content,
+    DatapointRecord,
+    DatasetRecord,
+    Datasets,
+    NewDatapoint,
+)
+from amends.store._fetches import Fetched, Fetches, FetchRecord, WaitingOutcome
 from amends.store._files import ExpiredFile, FileRecord, FileRef, Files
 from amends.store._idempotency import Claim, Fenced, IdempotencyKeys, Scope
 from amends.store._installation import installation_id
@@ -10,10 +20,19 @@ from amends.store._uploads import UploadRecord, Uploads
 from amends.store._workspaces import User, Workspace, Workspaces
 
 __all__ = [
+    "Added",
+    "Asset",
     "BatchState",
     "Claim",
+    "Content",
+    "DatapointRecord",
+    "DatasetRecord",
+    "Datasets",
     "ExpiredFile",
     "Fenced",
+    "FetchRecord",
+    "Fetched",
+    "Fetches",
     "FileRecord",
     "FileRef",
     "Files",
@@ -22,6 +41,7 @@ __all__ = [
     "Key",
     "Keys",
     "Mode",
+    "NewDatapoint",
     "OpenAIBatch",
     "OpenAIBatches",
     "Role",
@@ -30,6 +50,7 @@ __all__ = [
     "UploadRecord",
     "Uploads",
     "User",
+    "WaitingOutcome",
     "Workspace",
     "Workspaces",
     "Written",

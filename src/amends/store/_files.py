@@ -79,6 +79,14 @@ class Files:
             found = json.loads(tx.value(QUERIES.resolve_files, values))
         return {row[0]: FileRef(*row) for row in found}
 
+    def with_contents(self, workspace_id: str, digests: Iterable[str]) -> Mapping[str, FileRef]:
+        """A file of the workspace for each of the contents that one has, by SHA-256."""
+        wanted = json.dumps(list(dict.fromkeys(digests)))
+        with self._database.read() as tx:
+            values = {"workspace_id": workspace_id, "digests": wanted, "now": self._now()}
+            found = json.loads(tx.value(QUERIES.files_with_contents, values))
+        return {row[1]: FileRef(*row) for row in found}
+
     def update(self, tx: Transaction, file: FileRecord) -> None:
         """Write the file's name, media type, purpose and expiry; nothing else of it ever changes."""
         names = ("id", "workspace_id", "filename", "media_type", "purpose", "expires_at")

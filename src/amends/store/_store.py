@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 
 from amends.database import Database
+from amends.store._datasets import Datasets
+from amends.store._fetches import Fetches
 from amends.store._files import Files
 from amends.store._idempotency import KEEP_SECONDS, IdempotencyKeys
 from amends.store._keys import Keys
@@ -31,5 +33,7 @@ class Store:
         self.keys = Keys(database, now=now)
         self.files = Files(database, now=now)
         self.uploads = Uploads(database, now=now)
+        self.datasets = Datasets(database, now=now)
+        self.fetches = Fetches(database, now=now)
         self.openai_batches = OpenAIBatches(database, now=now)
         self.idempotency = IdempotencyKeys(database, now=now, keep_seconds=keep_idempotency_seconds)

@@ -21,6 +21,12 @@ select json_group_array(json_array(id, sha256, media_type, pages, filename, byte
 from file where workspace_id = :workspace_id and (expires_at is null or expires_at > :now)
   and id in (select value from json_each(:ids));
 
+-- name: files_with_contents
+-- :digests is a JSON array; the answer is one JSON array of files as above.
+select json_group_array(json_array(id, sha256, media_type, pages, filename, bytes))
+from file where workspace_id = :workspace_id and (expires_at is null or expires_at > :now)
+  and sha256 in (select value from json_each(:digests));
+
 -- name: update_file
 update file set filename = :filename, media_type = :media_type, purpose = :purpose, expires_at = :expires_at
 where id = :id and workspace_id = :workspace_id;
