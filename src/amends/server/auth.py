@@ -5,25 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
 from amends.problems import ProblemError, invalid_credentials, no_permission, not_authenticated
 from amends.server.services import Services
-from amends.store import Key, Mode, Role
+from amends.store import Key, Mode, Role, Session
 
 _RANK: dict[Role, int] = {"viewer": 0, "member": 1, "admin": 2, "owner": 3}
 _OWN_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SIMULATE = b"amends-simulate"
 _PROTECTED = ("/v1/", "/api/", "/openai/")
+_PAGES = ("/ui/", "/label/")
+COOKIE = "amends_session"
+"""Holds the secret of a session. It opens the pages and nothing else, so that no page of somebody else can use the API with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who sent a request. Every query is bound to ``workspace_id``.
 
-    key_id: None on the local socket and under ``--no-auth``. user_id: None where the key is a principal of its own.
-    is_local: came through the local socket, whose file only the owner of the data directory can open.
+    key_id: None on the local socket, under ``--no-auth`` and for whoever logged in. user_id: None where the key is a principal of
+    its own. session_id: of who is signed in. is_local: came through the local socket, whose file only the owner of the data directory can open.
     credential: the secret that was sent, empty without one.
     """
 
@@ -32,6 +36,7 @@ class Caller:
     mode: Mode
     key_id: str | None = None
     user_id: str | None = None
+    session_id: str | None = None
     is_local: bool = False
     credential: str = field(default="", repr=False)
 
@@ -63,9 +68,11 @@ class Authenticator:
         """Who sent the request; ProblemError where it does not say so rightly.
 
         None on pages that explain things (``/errors``, ``/docs``, ``/health`` …). They are open, but not to simulation, which
-        needs to know whose it is. fields: the headers by their names.
+        needs to know whose it is; and on pages for people, where nobody is signed in. fields: the headers by their names.
         """
         path = scope["path"]
+        if (path == "/" or (path + "/").startswith(_PAGES)) and SIMULATE not in fields:
+            return self._visitor(scope)
         if not (path.startswith(_PROTECTED) or path + "/" in _PROTECTED or SIMULATE in fields):
             return None
         if scope.get("state", {}).get("is_local"):
@@ -80,6 +87,19 @@ class Authenticator:
             raise ProblemError(invalid_credentials())
         return caller_of(key, secret)
 
+    def _visitor(self, scope: Scope) -> Caller | None:
+        """Who looks at a page for people."""
+        if scope.get("state", {}).get("is_local"):
+            return self._owner(is_local=True)
+        headers = scope["headers"]
+        secret = _cookie(headers)
+        session = None if secret is None else self.services.store.sessions.find(secret)
+        if session is not None and not _is_of_another_origin(_said(headers), urlsplit(self.services.public_url).netloc):
+            return caller_in(session)
+        if self.services.settings.server.no_auth and not _is_from_a_web_page(headers):
+            return self._owner(is_local=False)
+        return None
+
     def _owner(self, *, is_local: bool) -> Caller:
         mode: Mode = "test" if self.services.settings.server.test else "live"
         return Caller(self.services.default_workspace_id, "owner", mode, is_local=is_local)
@@ -89,18 +109,41 @@ def caller_of(key: Key, secret: str) -> Caller:
     return Caller(key.workspace_id, key.role, key.mode, key.id, key.user_id, credential=secret)
 
 
+def caller_in(session: Session, credential: str = "") -> Caller:
+    return Caller(
+        session.workspace_id, session.role, session.mode, session.key_id, session.user_id, session.id, credential=credential
+    )  # fmt: skip
+
+
 def _is_from_a_web_page(headers: Any) -> bool:
     """Whether a page of somewhere else may be behind the request.
 
     Without authentication any page the user looks at could otherwise send forms here, or read answers after pointing its own
     name at this address. Browsers name the page in Origin, and the name it used in Host; other clients name neither.
     """
-    said = {name: value.decode("latin-1").lower() for name, value in headers}
-    host = said.get(b"host", "")
-    if _without_port(host) not in _OWN_NAMES:
-        return True
+    said = _said(headers)
+    return _without_port(said.get(b"host", "")) not in _OWN_NAMES or _is_of_another_origin(said)
+
+
+def _is_of_another_origin(said: Mapping[bytes, str], *own: str) -> bool:
+    """Whether a page of another origin sent the request. own: what this one is called besides the name in Host."""
     origin = said.get(b"origin")
-    return origin is not None and origin.partition("://")[2] != host
+    return origin is not None and origin.partition("://")[2] not in (said.get(b"host", ""), *own)
+
+
+def _said(headers: Any) -> dict[bytes, str]:
+    return {name: value.decode("latin-1").lower() for name, value in headers}
+
+
+def _cookie(headers: Any) -> str | None:
+    """The secret in the pages' cookie."""
+    for name, value in headers:
+        if name == b"cookie":
+            for pair in value.decode("latin-1").split(";"):
+                key, _, secret = pair.strip().partition("=")
+                if key == COOKIE:
+                    return str(secret)
+    return None
 
 
 def _without_port(host: str) -> str:

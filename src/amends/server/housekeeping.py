@@ -1,4 +1,4 @@
-"""What has to be tidied now and then: expired files, uploads and idempotency keys, unused blobs. Runs and their lines are the engine's."""
+"""What has to be tidied now and then: expired files, uploads, sessions and idempotency keys, unused blobs. Runs and their lines are the engine's."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ class Housekeeping:
             pass
         services.database.write(services.store.idempotency.expire_orphans)
         while not self._stopping.is_set() and services.database.write(services.store.idempotency.delete_expired):
+            pass
+        while not self._stopping.is_set() and services.database.write(services.store.sessions.delete_expired):
             pass
         while not self._stopping.is_set() and services.database.write(self._forget_batches):
             pass

@@ -123,6 +123,7 @@ async def revoke_key(request: Request, hub: Hub, who: Who, key_id: KeyId) -> Res
 
         def write(tx: Transaction) -> Key:
             guard.store(tx, 200, answer)
+            hub.store.sessions.close_of_key(tx, key.id)
             return hub.store.keys.revoke(tx, key)
 
         hub.store.keys.dismiss(await asyncio.wrap_future(hub.database.submit(write)))

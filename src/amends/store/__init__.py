@@ -1,4 +1,4 @@
-"""The rest of the database: workspaces and users, keys, files, uploads, datasets, idempotency keys, OpenAI's batches."""
+"""The rest of the database: everything but runs and their items."""
 
 from amends.store._datasets import (
     Added,
@@ -15,6 +15,7 @@ from amends.store._idempotency import Claim, Fenced, IdempotencyKeys, Scope
 from amends.store._installation import installation_id
 from amends.store._keys import IssuedKey, Key, Keys, Mode, Role, make_secret
 from amends.store._openai_batches import BatchState, OpenAIBatch, OpenAIBatches, Written
+from amends.store._sessions import Session, Sessions
 from amends.store._store import Store
 from amends.store._uploads import UploadRecord, Uploads
 from amends.store._workspaces import User, Workspace, Workspaces
@@ -46,6 +47,8 @@ __all__ = [
     "OpenAIBatches",
     "Role",
     "Scope",
+    "Session",
+    "Sessions",
     "Store",
     "UploadRecord",
     "Uploads",

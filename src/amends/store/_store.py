@@ -12,6 +12,7 @@ from amends.store._files import Files
 from amends.store._idempotency import KEEP_SECONDS, IdempotencyKeys
 from amends.store._keys import Keys
 from amends.store._openai_batches import OpenAIBatches
+from amends.store._sessions import Sessions
 from amends.store._uploads import Uploads
 from amends.store._workspaces import Workspaces
 
@@ -31,6 +32,7 @@ class Store:
     ) -> None:
         self.workspaces = Workspaces(database, now=now)
         self.keys = Keys(database, now=now)
+        self.sessions = Sessions(database, now=now)
         self.files = Files(database, now=now)
         self.uploads = Uploads(database, now=now)
         self.datasets = Datasets(database, now=now)
