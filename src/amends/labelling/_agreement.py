@@ -1,0 +1,33 @@
+"""How far annotators agree."""
+
+from __future__ import annotations
+
+from amends.labelling._votes import Floats, Votes
+
+
+def percent_agreement(votes: Votes) -> float | None:
+    """Of all pairs of votes on the same task, the share that says the same; None where no task has two votes."""
+    counts = votes.sums()
+    each = counts.sum(axis=1)
+    pairs = float((each * (each - 1)).sum())
+    return float((counts * (counts - 1)).sum()) / pairs if pairs else None
+
+
+def krippendorff_alpha(votes: Votes) -> float | None:
+    """Krippendorff's alpha for nominal data: 1 for perfect agreement, 0 for what chance gives, below it for worse.
+
+    None where no task has two votes. Where all pairable votes say the same there is nothing to disagree on: 1.
+    Source: K. Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section C.
+    """
+    counts = votes.sums()
+    each = counts.sum(axis=1)
+    counts, each = counts[each > 1], each[each > 1]
+    total = float(each.sum())
+    if not total:
+        return None
+    alike = float((counts * (counts - 1) / (each - 1)[:, None]).sum())
+    of_label: Floats = counts.sum(axis=0)
+    expected = float((of_label * (of_label - 1)).sum())
+    if expected == total * (total - 1):
+        return 1.0
+    return ((total - 1) * alike - expected) / (total * (total - 1) - expected)
