@@ -6,13 +6,17 @@ import time
 from collections.abc import Callable
 
 from amends.database import Database
+from amends.store._annotators import Annotators
 from amends.store._datasets import Datasets
 from amends.store._fetches import Fetches
 from amends.store._files import Files
 from amends.store._idempotency import KEEP_SECONDS, IdempotencyKeys
+from amends.store._job_definitions import JobDefinitions
 from amends.store._keys import Keys
 from amends.store._openai_batches import OpenAIBatches
+from amends.store._orders import Orders
 from amends.store._sessions import Sessions
+from amends.store._tasks import Tasks
 from amends.store._uploads import Uploads
 from amends.store._workspaces import Workspaces
 
@@ -21,6 +25,7 @@ class Store:
     """One object a domain, all on the same database.
 
     now: seconds since the epoch. keep_idempotency_seconds: how long the answer to what created nothing is kept.
+    monotonic: the clock of leases on tasks, see ``Tasks``.
     """
 
     def __init__(
@@ -29,6 +34,7 @@ class Store:
         *,
         now: Callable[[], float] = time.time,
         keep_idempotency_seconds: float = KEEP_SECONDS,
+        monotonic: Callable[[], float] | None = None,
     ) -> None:
         self.workspaces = Workspaces(database, now=now)
         self.keys = Keys(database, now=now)
@@ -38,4 +44,8 @@ class Store:
         self.datasets = Datasets(database, now=now)
         self.fetches = Fetches(database, now=now)
         self.openai_batches = OpenAIBatches(database, now=now)
+        self.job_definitions = JobDefinitions(database, now=now)
+        self.orders = Orders(database, now=now)
+        self.annotators = Annotators(database, now=now)
+        self.tasks = Tasks(database, now=now, monotonic=monotonic)
         self.idempotency = IdempotencyKeys(database, now=now, keep_seconds=keep_idempotency_seconds)

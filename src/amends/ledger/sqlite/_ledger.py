@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-from amends.database import Database, Duplicate, Transaction, load_queries
+from amends.database import Database, Duplicate, Transaction, boot_id, load_queries
 from amends.ledger._credits import CreditEntry, CreditStanding, Funding, check_charge, check_top_up
 from amends.ledger._lines import ResultLines
 from amends.ledger._protocol import Also
@@ -47,12 +46,6 @@ T = TypeVar("T")
 
 _PORTION_ITEMS = 2_000
 UPSTREAMS = load_queries("amends.ledger.sqlite", "upstreams.sql")
-
-
-def boot_id() -> str:
-    """Names this boot of the machine: the monotonic clock starts again with the next one."""
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else f"booted-{time.time() - time.monotonic():.0f}"
 
 
 class SqlLedger:
