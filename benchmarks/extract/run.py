@@ -1,6 +1,6 @@
 """What local/extract finds in documents whose values stand in sentences: rules alone, with gaps filled, and the model alone.
 
-    python -m benchmarks.extract.run [--only NAME,…] [--documents 4]
+    python -m benchmarks.extract.run [--only NAME;…] [--documents 4]
 
 Writes results/documents.json; every value that was wrong or missing is in it.
 """
@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from amends.models import load_chat
 from amends.models._smollm2 import ChatModel, Question
@@ -34,7 +33,7 @@ Candidate = Callable[[ChatModel, Case], Output]
 
 
 def rules(chat: ChatModel, case: Case) -> Output:
-    return Extractor(case.schema).extract([(1, case.text)]).output
+    return Extractor(case.schema, fill_gaps=False).extract([(1, case.text)]).output
 
 
 def filled(chat: ChatModel, case: Case) -> Output:
@@ -42,16 +41,8 @@ def filled(chat: ChatModel, case: Case) -> Output:
 
 
 def unasked(chat: ChatModel, case: Case) -> Output:
-    """Whatever stands nearest, as if the model had agreed to all of it: what asking the model is worth."""
-    with (
-        patch.object(_filling, "_answers", lambda chat, sentences, options: {}),
-        patch.object(_filling, "_options", _one),
-    ):
-        return filled(chat, case)
-
-
-def _one(one: Any, sentences: object) -> list[str]:
-    return [one.candidate.said]
+    """Only what leaves no choice: what asking the model is worth."""
+    return Extractor(case.schema).extract([(1, case.text)]).output
 
 
 def alone(chat: ChatModel, case: Case) -> Output:
@@ -69,8 +60,8 @@ def alone(chat: ChatModel, case: Case) -> Output:
 
 CANDIDATES: Mapping[str, Candidate] = {
     "rules": rules,
-    "rules and nearest, model not asked": unasked,
-    "rules and model": filled,
+    "rules and only likely values": unasked,
+    "rules, likely values, and the model's choice of several": filled,
     "model alone, unchecked": alone,
 }
 
@@ -110,7 +101,7 @@ def verdict_on(found: Any, true: Any) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default=list(CANDIDATES), type=lambda text: text.split(","))
+    parser.add_argument("--only", default=list(CANDIDATES), type=lambda text: text.split(";"))
     parser.add_argument("--documents", default=None, type=int)
     given = parser.parse_args()
     chat = load_chat(threads=1)

@@ -105,14 +105,17 @@ def _gap_filling(common: Common) -> Finding:
     """Whether what the rules of ``local/extract`` leave open is looked for; that it is not is no fault."""
     from amends.models import absent
 
-    if not settings_of(common).models.fill_gaps:
-        detail = "off, because of the setting models.fill_gaps"
+    wanted = settings_of(common).models.fill_gaps
+    if wanted != "model":
+        detail = (
+            "off, because of the setting models.fill_gaps" if wanted == "off" else "on: only likely values are taken"
+        )
     elif missing := absent("local/smollm2"):
-        detail = f"off, because {missing[0].requirement} is missing (amends models install)"
+        detail = f"on, without a model, because {missing[0].requirement} is missing (amends models install)"
     elif importlib.util.find_spec("xllamacpp") is None:
-        detail = "off, because xllamacpp is missing: pip install 'amends[models]'"
+        detail = "on, without a model, because xllamacpp is missing: pip install 'amends[models]'"
     else:
-        detail = "on: local/smollm2 helps to find what rules leave open"
+        detail = "on: local/smollm2 chooses where several values are likely"
     return Finding("local/extract gap filling", True, detail)
 
 

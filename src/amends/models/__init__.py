@@ -36,7 +36,7 @@ __all__ = [
     "WeightsUnusable",
     "absent",
     "describe",
-    "fills_gaps",
+    "has_chat",
     "identify",
     "identify_head",
     "kind_of",
@@ -53,8 +53,8 @@ __all__ = [
 ]
 
 
-def fills_gaps() -> bool:
-    """Whether what fills the gaps of ``local/extract`` is installed. Quick: whether it is unharmed shows when it is loaded."""
+def has_chat() -> bool:
+    """Whether ``local/smollm2`` is installed. Quick: whether it is unharmed shows when it is loaded."""
     return importlib.util.find_spec("xllamacpp") is not None and not absent("local/smollm2")
 
 

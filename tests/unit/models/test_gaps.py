@@ -1,4 +1,4 @@
-"""What the rules leave open: filled with the only likely value, which the language model has to choose as well."""
+"""What the rules leave open: filled with the only likely value, or where the model may, with its choice of several."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ def schema(**properties):
     return {"type": "object", "properties": properties}
 
 
+TWICE = (
+    "Delivered on 3 May 2026, says one; the delivery took place on 9 May 2026, says another. It rained on 5 May 2026."
+)
+
+
 def extract(chat, text, wanted):
     return Extractor(wanted, load_chat=lambda: chat).extract([(1, text)])
 
@@ -51,7 +56,8 @@ class Says:
 
 def test_a_gap_is_filled_with_the_place_of_its_value(chat):
     wanted = schema(birth_date=DATE, temperature=NUMBER)
-    assert Extractor(wanted).extract([(1, DISCHARGE)]).output == {"birth_date": None, "temperature": None}
+    by_rules = Extractor(wanted, fill_gaps=False).extract([(1, DISCHARGE)])
+    assert by_rules.output == {"birth_date": None, "temperature": None}
     found = extract(chat, DISCHARGE, wanted)
     assert found.output == {"birth_date": "1951-03-04", "temperature": 39.2}
     said = {pointer: DISCHARGE[place.start : place.end] for pointer, place in found.evidence.items()}
@@ -63,15 +69,22 @@ def test_the_same_document_is_filled_the_same_way(chat):
     assert extract(chat, DISCHARGE, wanted) == extract(chat, DISCHARGE, wanted)
 
 
-def test_what_the_document_does_not_have_is_refused_whatever_the_model_says():
-    model = Says(birth_date="5 May 1955", admission_date="7 May 2026")
-    found = extract(model, DISCHARGE, schema(birth_date=DATE, admission_date=DATE))
-    assert found.output == {"birth_date": None, "admission_date": "2026-05-07"}
+def test_the_model_chooses_among_values_that_are_as_likely():
+    found = extract(Says(delivery_date="9 May 2026"), TWICE, schema(delivery_date=DATE))
+    place = found.evidence["/delivery_date"]
+    assert (found.output["delivery_date"], TWICE[place.start : place.end]) == ("2026-05-09", "9 May 2026")
 
 
-def test_a_value_that_another_property_is_nearer_to_is_refused_whatever_the_model_says():
-    model = Says(birth_date="7 May 2026", admission_date="4 March 1951")
-    assert extract(model, DISCHARGE, schema(birth_date=DATE, admission_date=DATE)).evidence == {}
+@pytest.mark.parametrize("said", ["4 May 1955", "5 May 2026", "2026-05-09", ""])
+def test_what_is_not_among_the_likely_values_is_refused_whatever_the_model_says(said):
+    assert extract(Says(delivery_date=said), TWICE, schema(delivery_date=DATE)).output == {"delivery_date": None}
+
+
+def test_a_value_that_alone_is_likely_is_taken_whatever_the_model_says():
+    model = Says(birth_date="7 May 2026", admission_date="4 March 1951", delivery_date="3 May 2026")
+    found = extract(model, f"{DISCHARGE}\n{TWICE}", schema(birth_date=DATE, admission_date=DATE, delivery_date=DATE))
+    assert list(found.output.values()) == ["1951-03-04", "2026-05-07", "2026-05-03"]
+    assert "birth" not in model.asked[0].messages[0]["content"].rpartition("copy:")[2]
 
 
 @pytest.mark.parametrize(
@@ -81,12 +94,12 @@ def test_a_value_that_another_property_is_nearer_to_is_refused_whatever_the_mode
         ("The deposit was never paid; on 3 May 2026 he gave us EUR 300 for the lamp and EUR 20 for oil.", "deposit", NUMBER),
         ("The fee was not fixed between us, and EUR 300 was the price of the printer, EUR 5 that of ink.", "fee", NUMBER),
         ("The parcel weighs little. It came on 4 June 2026 with 12 others at 14:30.", "weight", NUMBER),
-        ("Delivered on 3 May 2026, says one; the delivery took place on 9 May 2026, says another.", "delivery_date", DATE),
+        (TWICE, "delivery_date", DATE),
     ],
     ids=["no word about it", "never", "not", "another sentence", "two that are as near"],
 )  # fmt: skip
-def test_what_stands_there_about_something_else_is_refused(chat, text, name, form):
-    assert extract(chat, text, schema(**{name: form})).output == {name: None}
+def test_what_stands_there_about_something_else_is_refused(text, name, form):
+    assert Extractor(schema(**{name: form})).extract([(1, text)]).output == {name: None}
 
 
 def test_a_value_that_rules_gave_to_one_property_is_not_given_to_another(chat):
@@ -142,12 +155,14 @@ def test_the_model_is_not_loaded_where_there_is_nothing_to_choose():
 
 
 def test_without_the_model_only_what_leaves_no_choice_is_filled():
-    found = extract(None, DISCHARGE, schema(birth_date=DATE, admission_date=DATE))
-    assert found.output == {"birth_date": None, "admission_date": None}
+    found = extract(None, f"{DISCHARGE}\n{TWICE}", schema(birth_date=DATE, delivery_date=DATE))
+    assert found.output == {"birth_date": "1951-03-04", "delivery_date": None}
 
 
 def test_an_answer_that_is_cut_short_leaves_the_gaps_open():
-    assert extract(Says(reason="length"), DISCHARGE, schema(birth_date=DATE)).output == {"birth_date": None}
+    model = Says(reason="length")
+    assert extract(model, TWICE, schema(delivery_date=DATE)).output == {"delivery_date": None}
+    assert model.asked
 
 
 def test_a_long_document_is_asked_about_once_with_bounds_on_time_and_length():
@@ -156,7 +171,7 @@ def test_a_long_document_is_asked_about_once_with_bounds_on_time_and_length():
         "Lot {} went to Ann, who was 30 and said to have been born late in the day in the town of Varna on 4 March {}."
     )
     text = "\n".join(born.format(n, 1900 + n % 100) for n in range(3_000))
-    text = f"{text}\nThe delivery of all this takes place for certain on 4 June 2026, and 5 June 2026 is free."
+    text = f"{text}\nThe delivery of all this takes place on 4 June 2026. The delivery of the rest takes place on 5 June 2026."
     wanted = schema(birth_date=DATE, delivery_date=DATE, price=NUMBER)
     began = time.process_time()
     Extractor(wanted).extract([(1, text)])
@@ -173,7 +188,7 @@ def test_a_long_document_is_asked_about_once_with_bounds_on_time_and_length():
 
 def test_an_answer_that_does_not_come_in_time_leaves_the_gaps_open(chat, monkeypatch):
     monkeypatch.setattr("amends.models.extract._filling._SECONDS", 0.0)
-    assert extract(chat, DISCHARGE, schema(birth_date=DATE)).output == {"birth_date": None}
+    assert extract(chat, TWICE, schema(delivery_date=DATE)).output == {"delivery_date": None}
 
 
 @pytest.mark.parametrize("run", ["due 1 ", "due EUR 5, ", "Due Due ", "due. ", "due\n", "3 May 2026 due ", "(due "])

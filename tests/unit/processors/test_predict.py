@@ -199,35 +199,43 @@ def opened_with(child, **settings):
     return PROCESSOR.open(Surroundings(blobs=child.blobs.path("0" * 64).parent, cache=None, settings=settings))
 
 
-def admitted(session):
-    payload = json.dumps({"input": ADMITTED}).encode()
+def admitted(session, text=ADMITTED):
+    payload = json.dumps({"input": text}).encode()
     (result,) = session.process(job("local/extract", output_schema=ADMISSION), [WorkItem(0, "r:0", payload)])
     return output(result), json.loads(result.evidence)
 
 
-def test_extract_fills_gaps_with_the_model_that_also_converses(child):
+def test_extract_fills_gaps_without_a_model(child):
     begin = ADMITTED.index("7 May")
     place = {"page": 1, "start": begin, "end": begin + len("7 May 2026")}
-    assert admitted(child.session) == ({"admission_date": "2026-05-07"}, {"/admission_date": place})
-    assert child.session.loaded.gap_chat is child.session.loaded.chat
-
-
-def test_extract_fills_no_gaps_where_that_is_off(child):
-    fresh = opened_with(child, fill_gaps=False)
-    assert admitted(fresh) == ({"admission_date": None}, {})
+    fresh = opened_with(child)
+    assert admitted(fresh) == ({"admission_date": "2026-05-07"}, {"/admission_date": place})
     assert not vars(fresh.loaded).keys() & {"chat", "gap_chat"}
 
 
-@pytest.mark.parametrize("missing", ["fills_gaps", "load_chat"])
-def test_extract_goes_on_by_rules_without_the_weights_or_with_others(child, monkeypatch, missing):
+def test_extract_fills_no_gaps_where_that_is_off(child):
+    assert admitted(opened_with(child, fill_gaps="off")) == ({"admission_date": None}, {})
+
+
+def test_extract_asks_the_model_that_also_converses_where_it_is_let(child):
+    fresh = opened_with(child, fill_gaps="model")
+    output, evidence = admitted(fresh, f"{ADMITTED} She was admitted on 8 May 2026, says her son.")
+    assert output["admission_date"] in (None, "2026-05-07", "2026-05-08")
+    assert (output["admission_date"] is None) == (evidence == {})
+    assert fresh.loaded.gap_chat is fresh.loaded.chat
+
+
+@pytest.mark.parametrize("missing", ["has_chat", "load_chat"])
+def test_extract_goes_on_without_the_weights_or_with_others(child, monkeypatch, missing):
     def unusable(**options):
         raise WeightsUnusable("has another SHA-256")
 
-    if missing == "fills_gaps":
-        monkeypatch.setattr("amends.processors.predict._session.fills_gaps", lambda: False)
+    if missing == "has_chat":
+        monkeypatch.setattr("amends.processors.predict._session.has_chat", lambda: False)
     else:
         monkeypatch.setattr("amends.models.load_chat", unusable)
-    assert admitted(opened_with(child)) == ({"admission_date": None}, {})
+    twice = f"{ADMITTED} She was admitted on 8 May 2026, says her son."
+    assert admitted(opened_with(child, fill_gaps="model"), twice) == ({"admission_date": None}, {})
 
 
 def test_image_labels_names_a_photograph(child):

@@ -40,13 +40,14 @@ class Extraction(NamedTuple):
 class Extractor:
     """Extracts by one schema, compiled once.
 
-    schema: JSON Schema 2020-12, its root an object. load_chat: gives the language model that helps to fill what the rules
-    leave open, called when a document has something to choose; None, also as its answer, leaves it open.
+    schema: JSON Schema 2020-12, its root an object. fill_gaps: whether what the rules leave open is looked for in sentences.
+    load_chat: gives the language model that chooses where several values are about as likely, called when a document has such;
+    None, also as its answer, leaves that open.
     Raises ProblemError ``prediction_failed`` for a schema that cannot be used.
     """
 
-    def __init__(self, schema: Mapping[str, Any], *, load_chat: LoadChat | None = None) -> None:
-        self._load_chat = load_chat
+    def __init__(self, schema: Mapping[str, Any], *, fill_gaps: bool = True, load_chat: LoadChat | None = None) -> None:
+        self._fill_gaps, self._load_chat = fill_gaps, load_chat
         try:
             self._whole = validator(schema)  # first: what it lets through has the shape that compiling relies on
             self._root = compile_schema(schema)
@@ -65,11 +66,11 @@ class Extractor:
         Raises ProblemError ``prediction_failed``, with ``missing`` pointers, where a required value is not in the
         document, and where what was found is not valid against the whole schema.
         """
-        filler = self._filler(pages, prompt, self._load_chat)
+        filler = self._filler(pages, prompt, fill_gaps=self._fill_gaps)
         output = filler.build(self._root)
         if filler.filled and not self._whole.is_valid(output):
             # What was filled may stand in the way of what the schema says of the whole.
-            filler = self._filler(pages, prompt, None)
+            filler = self._filler(pages, prompt, fill_gaps=False)
             output = filler.build(self._root)
         if filler.missing:
             names = ", ".join(where.removeprefix("/").replace("/", ".") for where in filler.missing)
@@ -80,13 +81,13 @@ class Extractor:
             raise ProblemError(problem("prediction_failed", detail, errors_total=len(errors)))
         return Extraction(output, filler.evidence)
 
-    def _filler(self, pages: Sequence[tuple[int, str]], prompt: str | None, load_chat: LoadChat | None) -> Filler:
+    def _filler(self, pages: Sequence[tuple[int, str]], prompt: str | None, *, fill_gaps: bool) -> Filler:
         sample = "\n".join(text for _, text in pages[:_HABIT_PAGES])[:_HABIT_CHARS]
         found = list(targets_of(self._root, habits_of(sample), prompt))
         groups = [group for group in found if not isinstance(group, ListTarget)]
         lists = [target for target in found if isinstance(target, ListTarget)]
         vocabulary = frozenset[str]().union(*(group[0].label.words for group in groups))
-        return Filler(Document(pages, vocabulary), groups, lists, load_chat)
+        return Filler(Document(pages, vocabulary), groups, lists, fill_gaps, self._load_chat)
 
 
 def schema_errors(schema: Mapping[str, Any]) -> Callable[[Any], list[str]]:

@@ -73,12 +73,14 @@ class Filler:
     """Fills one schema from one document. After ``build``: ``evidence`` by pointer, ``missing`` pointers, and
     those that the rules did not find and were ``filled``.
 
-    load_chat: gives the language model for what the rules leave open; None where they are to be alone.
+    fill_gaps: whether what the rules leave open is looked for in sentences. load_chat: gives the language model that chooses
+    where several values are about as likely; None leaves that open.
     """
 
     document: Document
     targets: list[tuple[Target, ...]]
     lists: list[ListTarget]
+    fill_gaps: bool = True
     load_chat: LoadChat | None = None
     evidence: dict[str, Place] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -112,12 +114,12 @@ class Filler:
             if group[0].pointer not in self._values and (found_alone := self._only_one(group)):
                 self._take(found_alone)
 
-        if self.load_chat is not None:
-            self._fill_gaps(self.load_chat)
+        if self.fill_gaps:
+            self._fill_gaps()
 
-    def _fill_gaps(self, load_chat: LoadChat) -> None:
+    def _fill_gaps(self) -> None:
         gaps = [Gap(group) for group in self.targets if group[0].pointer not in self._values and _may_be_filled(group)]
-        for gap, candidate in fill(self.document.pages, gaps, self._is_free, load_chat) if gaps else ():
+        for gap, candidate in fill(self.document.pages, gaps, self._is_free, self.load_chat) if gaps else ():
             self._take(_Value(candidate.found.value, Place(*candidate.place), candidate.target))
             self.filled.append(gap.pointer)
 

@@ -1,17 +1,18 @@
-"""Fills gaps that the rules left: with a value that is the only likely one, and the language model's choice as well.
+"""Fills gaps that the rules left: with a value that is the only likely one, or the language model's choice of several.
 
-The model chooses among values that stand in the text, and its choice counts only where it is the one that stands nearest.
-So nothing that it says, and nothing that a document makes it say, becomes an output by itself.
+The model chooses among values that stand in the text, each about as near to words about the property, and is not asked where one
+alone does. So nothing that it says, and nothing that a document makes it say, becomes an output by itself. It has not been worth
+asking yet (benchmarks/extract): what it chose was wrong more often than right, which is why it is asked only where that is wanted.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ._gaps import Gap, IsFree, Proposal, Sentence, proposals
+from ._gaps import Gap, IsFree, Proposal, Sentence, Tie, apart, proposals
 
 if TYPE_CHECKING:
     from amends.models._smollm2 import ChatModel
@@ -32,28 +33,43 @@ LoadChat = Callable[[], "ChatModel | None"]
 """Gives the language model, loaded when first asked for; None where it cannot be had."""
 
 
-def fill(pages: Sequence[tuple[int, str]], gaps: Sequence[Gap], is_free: IsFree, load_chat: LoadChat) -> list[Proposal]:
-    """Return what fills the gaps. The model is asked once at most, and not where there is nothing to choose from."""
-    likely = _fitting(proposals(pages, gaps, is_free))
-    sentences = sorted({one.candidate.sentence for one in likely})
-    in_order = sorted(likely, key=lambda one: [gap.pointer for gap in gaps].index(one.gap.pointer))
-    options = {one.gap.pointer.removeprefix("/"): _options(one, sentences) for one in in_order}
-    open_ones = {key: values for key, values in options.items() if len(values) > 1}
-    chat = load_chat() if open_ones else None
-    answers = {key: values[0] for key, values in options.items() if key not in open_ones}
-    answers |= _answers(chat, sentences, open_ones) if chat else {}
-    return [one for one in likely if answers.get(one.gap.pointer.removeprefix("/")) == one.candidate.said]
+def fill(
+    pages: Sequence[tuple[int, str]], gaps: Sequence[Gap], is_free: IsFree, load_chat: LoadChat | None
+) -> list[Proposal]:
+    """Return what fills the gaps. The model is asked once at most, and only where several values are about as likely."""
+    settled, ties = proposals(pages, gaps, is_free)
+    asked = _fitting(ties)
+    chat = load_chat() if asked and load_chat is not None else None
+    return list(apart([*settled, *(_chosen(chat, asked) if chat else ())]))
 
 
-def _fitting(proposed: Iterable[Proposal]) -> list[Proposal]:
-    """As many as one question has room for, the likelier ones."""
-    asked: list[Proposal] = []
-    for one in proposed:
-        sentences = {other.candidate.sentence for other in (*asked, one)}
-        is_long = len(one.candidate.said) > _MAX_OPTION_CHARS
-        if not is_long and sum(len(sentence.text) for sentence in sentences) <= _MAX_CHARS:
-            asked.append(one)
+def _fitting(ties: Iterable[Tie]) -> list[Tie]:
+    """As many as one question has room for, those with the likelier values first."""
+    asked: list[Tie] = []
+    for tie in sorted(ties, key=lambda tie: (tie.candidates[0].distance, tie.candidates[0].place)):
+        length = sum(len(sentence.text) for sentence in _sentences([*asked, tie]))
+        is_short = max(len(one.said) for one in tie.candidates) <= _MAX_OPTION_CHARS
+        if is_short and len(tie.candidates) <= _MAX_OPTIONS and length <= _MAX_CHARS:
+            asked.append(tie)
     return asked[:_MAX_ASKED]
+
+
+def _sentences(ties: Iterable[Tie]) -> list[Sentence]:
+    return sorted({one.sentence for tie in ties for one in tie.candidates})
+
+
+def _chosen(chat: ChatModel, ties: Sequence[Tie]) -> Iterator[Proposal]:
+    """What the model chooses among the values of each."""
+    answers = _answers(chat, _sentences(ties), {_key(tie): [one.said for one in tie.candidates] for tie in ties})
+    for tie in ties:
+        for one in tie.candidates:
+            if one.said == answers.get(_key(tie)):
+                yield Proposal(tie.gap, one)
+                break
+
+
+def _key(tie: Tie) -> str:
+    return tie.gap.pointer.removeprefix("/")
 
 
 def _answers(chat: ChatModel, sentences: Sequence[Sentence], options: Mapping[str, Sequence[str]]) -> Mapping[str, str]:
@@ -79,14 +95,3 @@ def _answers(chat: ChatModel, sentences: Sequence[Sentence], options: Mapping[st
         _logger.info("gap_filling_unanswered", exc_info=True)
         return {}
     return found
-
-
-def _options(one: Proposal, sentences: Sequence[Sentence]) -> list[str]:
-    """All values of the sort in what the model reads, not the likely one alone: its choice would be none."""
-    said: dict[str, None] = {}
-    for sentence in sentences:
-        for _, found in one.gap.values_in(sentence):
-            text = " ".join(sentence.text[found.start : found.end].split())
-            if text == one.candidate.said or (len(said) < _MAX_OPTIONS and len(text) <= _MAX_OPTION_CHARS):
-                said[text] = None
-    return list(said)

@@ -18,7 +18,7 @@ from ._hints import Hints, words_of
 from ._targets import Target
 from ._values import CURRENCY_CODES, MONTHS, Found, Habits
 
-__all__ = ["Candidate", "Gap", "IsFree", "Proposal", "Sentence", "proposals"]
+__all__ = ["Candidate", "Gap", "IsFree", "Proposal", "Sentence", "Tie", "apart", "proposals"]
 
 _MAX_SENTENCE_CHARS = 600
 _MAX_SENTENCES_A_GAP = 40
@@ -121,34 +121,49 @@ class Gap:
 
 
 class Proposal(NamedTuple):
-    """The only likely value of a gap."""
+    """A likely value of a gap."""
 
     gap: Gap
     candidate: Candidate
 
 
-def proposals(pages: Sequence[tuple[int, str]], gaps: Sequence[Gap], is_free: IsFree) -> list[Proposal]:
-    """Return what could fill the gaps, likelier ones first; no place twice, and nothing for a gap that two values could fill."""
+class Tie(NamedTuple):
+    """A gap that several values could fill, each about as likely. candidates: one a value, likelier ones first."""
+
+    gap: Gap
+    candidates: tuple[Candidate, ...]
+
+
+def proposals(
+    pages: Sequence[tuple[int, str]], gaps: Sequence[Gap], is_free: IsFree
+) -> tuple[list[Proposal], list[Tie]]:
+    """Return the gaps that a single value is likely for, and those that several are."""
     spoken = _sentences(pages, gaps)
     found = [(gap, list(_candidates(gap, spoken[gap.pointer], is_free))) for gap in gaps]
     nearest: dict[tuple[int, int, int], int] = {}
     for _, own in found:
         for one in own:
             nearest[one.place] = min(nearest.get(one.place, _FAR), one.distance)
-    proposed = []
+    settled: list[Proposal] = []
+    ties: list[Tie] = []
     for gap, own in found:
         # A value that stands nearer to the words about another property is that one's.
         left = sorted((one for one in own if one.distance == nearest[one.place]), key=lambda one: (one[0], one.place))
-        rivals = (one for one in left if one.distance <= left[0].distance + _MARGIN)
-        if left and len({one.found.value for one in rivals}) == 1:
-            proposed.append(Proposal(gap, left[0]))
-    proposed.sort(key=lambda one: (one.candidate.distance, one.candidate.place))
-    return list(_apart(proposed))
+        rivals: dict[object, Candidate] = {}
+        for one in left:
+            if one.distance <= left[0].distance + _MARGIN:
+                rivals.setdefault(one.found.value, one)
+        if len(rivals) == 1:
+            settled.append(Proposal(gap, left[0]))
+        elif rivals:
+            ties.append(Tie(gap, tuple(rivals.values())))
+    return settled, ties
 
 
-def _apart(proposed: Sequence[Proposal]) -> Iterator[Proposal]:
+def apart(proposed: Sequence[Proposal]) -> Iterator[Proposal]:
+    """The proposals that share no place with a likelier one, likelier ones first."""
     taken: list[tuple[int, int, int]] = []
-    for one in proposed:
+    for one in sorted(proposed, key=lambda one: (one.candidate.distance, one.candidate.place)):
         page, start, end = one.candidate.place
         if not any(page == other and start < last and first < end for other, first, last in taken):
             taken.append((page, start, end))

@@ -157,12 +157,14 @@ class Extract:
         recognise: Recognise,
         schema: Mapping[str, Any],
         prompt: str | None,
-        load_chat: LoadChat | None = None,
+        *,
+        fill_gaps: bool,
+        load_chat: LoadChat | None,
     ) -> None:
         from amends.models.extract import Extractor
 
         self._blobs, self._recognise, self._prompt = blobs, recognise, prompt
-        self._extractor = Extractor(schema, load_chat=load_chat)
+        self._extractor = Extractor(schema, fill_gaps=fill_gaps, load_chat=load_chat)
 
     def run(self, payload: bytes) -> Answer:
         item = decode_payload(payload)

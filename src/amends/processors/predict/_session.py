@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from amends.blobs import LocalBlobs
 from amends.engine.processor import Failed, Job, Result, Succeeded, Surroundings, WorkItem
-from amends.models import MODELS, Kind, fills_gaps
+from amends.models import MODELS, Kind, has_chat
 from amends.models.providers import describe_model, find_provider, read_providers
 
 from ._checking import OutputCheck
@@ -74,7 +74,7 @@ class Loaded:
         try:
             return self.chat
         except (WeightsUnusable, ImportError) as error:
-            _logger.warning("gap_filling_off", extra={"reason": str(error)})
+            _logger.warning("gap_filling_without_model", extra={"reason": str(error)})
             return None
 
 
@@ -100,7 +100,7 @@ class PredictSession:
         self._providers = read_providers(surroundings.settings.get("providers", {}))
         self._environ = environ
         self._fetching = surroundings.settings.get("fetch", {})
-        self._fills_gaps = surroundings.settings.get("fill_gaps", True) and fills_gaps()
+        self._fill_gaps = surroundings.settings.get("fill_gaps", "likely")
 
     def process(self, job: Job, items: Sequence[WorkItem]) -> Iterator[Result]:
         """Yield one result for each item, as they come. With one item, raises nothing for what it or a model does."""
@@ -180,8 +180,9 @@ class PredictSession:
             case "local/image-labels":
                 return Labels(self._blobs, lambda image: loaded.labels.predict([image])[0])
             case "local/extract" if schema is not None:
-                load_chat = (lambda: loaded.gap_chat) if self._fills_gaps else None
-                return Extract(self._blobs, self._recognise, schema, prompt, load_chat)
+                load_chat = (lambda: loaded.gap_chat) if self._fill_gaps == "model" and has_chat() else None
+                is_on = self._fill_gaps != "off"
+                return Extract(self._blobs, self._recognise, schema, prompt, fill_gaps=is_on, load_chat=load_chat)
             case "local/minilm":
                 return Embed(reader, loaded.embedder)
             case "local/classify" if schema is not None:
