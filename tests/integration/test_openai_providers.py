@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 
+from amends import Client
 from tests.killing import until
 from tests.openai_client import chat_line, client_of, ended, faults_of, lines_of, named, submit
 from tests.providers import provided_server
@@ -162,3 +163,19 @@ def test_cancelling_a_batch_closes_what_is_under_way(client: openai.OpenAI, upst
     assert batch.status == "cancelled"
     assert {line["error"]["code"] for line in lines_of(client, batch.error_file_id)} == {"batch_cancelled"}
     until(lambda: upstream.under_way == 0)
+
+
+def test_a_call_that_a_cancel_stops_is_on_record_since_it_may_cost(server: RunningServer, upstream: Upstream) -> None:
+    with Client(server.key, server.base_url) as client:
+        items = [{"custom_id": f"r{n}", "input": "hang"} for n in range(3)]
+        batch = client.batch_predictions.create(items=items, model="acme/m")
+        until(lambda: upstream.under_way == 3)
+        client.batch_predictions.cancel(batch.id)
+        assert client.batch_predictions.wait(batch.id, timeout=30).status == "cancelled"
+        for n in range(3):
+            record = client.batch_predictions.item(batch.id, f"r{n}")
+            assert record.status == "canceled"
+            (attempt,) = record.attempts
+            assert attempt.error is not None
+            assert attempt.error["possibly_billed"] is True
+            assert attempt.error["remedy"]["billed"] is False, "no credit was spent"

@@ -131,6 +131,12 @@ def death(error_code: str, deaths: int) -> Problem:
     )
 
 
+def stopped() -> Problem:
+    """The problem of a call to an upstream that its run did not wait for: what it cost there nobody knows."""
+    detail = "The call was under way when its batch was stopped; the provider may have billed it"
+    return problem("batch_cancelled", detail, possibly_billed=True)
+
+
 def is_set_aside(deaths: int) -> bool:
     return deaths >= DEATHS_UNTIL_SET_ASIDE
 

@@ -168,7 +168,7 @@ class Supervisor:
             case Committed():
                 self._note_committed(event)
             case StandingOf():
-                self._note_standing(event)
+                self._note_standing(event, now)
             case Ready():
                 self._child = "ready" if self._child == "starting" else self._child
             case Opened():
@@ -230,7 +230,7 @@ class Supervisor:
         if not committed.ok:
             self._lose(work)
 
-    def _note_standing(self, news: StandingOf) -> None:
+    def _note_standing(self, news: StandingOf, now: float) -> None:
         work = self._works.get(news.lease_id)
         if work is None:
             return
@@ -238,6 +238,7 @@ class Supervisor:
             self._lose(work)
         elif news.standing == "stopping":
             work.is_stopping = True
+            work.note_stopped(now, self._clock)
             self._discard(work)
 
     def _note_exit(self, now: float) -> None:

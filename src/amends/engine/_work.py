@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from amends.engine._composer import death, ended, failed_attempt, is_set_aside, with_death
+from amends.engine._composer import death, ended, failed_attempt, is_set_aside, stopped, with_death
 from amends.engine._wire import NO_OUTCOMES, Begin, Leased, Results, raw
 from amends.ledger import Deferral, FailedAttempt, LeasedItem, Outcome, ResultLines, unpack_items
 
@@ -155,6 +155,16 @@ class Work:
     def drop_in_hand(self) -> None:
         """Nobody works on what was handed any more; the final report returns it."""
         self.in_hand.clear()
+
+    def note_stopped(self, now: float, clock: Callable[[], float]) -> None:
+        """The run ends without what is in hand. Of calls that is kept on record, since a provider may bill them."""
+        if not (self.makes_calls and self.in_hand):
+            return
+        lines = ResultLines(self.run_id, self.begin.request_id, self.begin.public_url)
+        for item in unpack_items(b"\n".join(line for handed in self.in_hand for line in handed.unanswered())):
+            tries = item.attempts + item.deaths + 1
+            self.unreported.attempts.append(failed_attempt(lines, item, tries, clock(), stopped()))
+        self.unreported.touch(now)
 
     def take_back(self) -> None:
         """The child ended through no fault of what was in its hands: it waits again."""

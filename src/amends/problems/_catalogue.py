@@ -543,6 +543,7 @@ _ROWS: Final = (
         cause="Somebody cancelled the batch, or more items failed than its tolerance allows.",
         detail="The item did not run because the batch was cancelled",
         remedy=_again("Retry the run's cancelled items if they are wanted after all.", "caller"),
+        members=("possibly_billed",),
         provoke="Cancel a batch that has not finished.",
     ),
     Row(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 
 from amends.engine._supervisor import CALLS_PER_CLAIM, ChildExited, Hand, KillChild, Tick
@@ -75,9 +77,12 @@ def test_a_run_that_ends_has_its_calls_dropped_and_nobody_elses() -> None:
     bench.feed(StandingOf("l1", "stopping"))
     assert dropped(bench) == [1]
     assert not bench.has(KillChild)
-    assert [(message.lease_id, message.final) for message in bench.told() if isinstance(message, Report)] == [
-        ("l1", True)
+    (report,) = [message for message in bench.told() if isinstance(message, Report)]
+    assert (report.lease_id, report.final) == ("l1", True)
+    said = [
+        (attempt.seq, attempt.number, json.loads(attempt.problem)["possibly_billed"]) for attempt in report.attempts
     ]
+    assert said == [(0, 1, True), (1, 1, True)], "what a provider may bill is on record"
     bench.feed(Committed("l1", True), results(2, [2]))
     assert [message.lease_id for message in bench.told() if isinstance(message, Report)] == ["l2"]
 
