@@ -14,20 +14,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from amends.client import AsyncClient, Client
+    from amends.client import AsyncClient, Client, Datapoint, FailedUpload
 
 __version__ = "0.1.0"
 
-__all__ = ["AsyncClient", "Client", "__version__"]
+__all__ = ["AsyncClient", "Client", "Datapoint", "FailedUpload", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     # The worker's child imports amends thousands of times; it needs no HTTP client.
-    if name not in ("AsyncClient", "Client"):
+    if name not in ("AsyncClient", "Client", "Datapoint", "FailedUpload"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from amends.client import _client
+    from amends import client
 
-    return getattr(_client, name)
+    return getattr(client, name)
 
 
 def __dir__() -> list[str]:

@@ -19,6 +19,7 @@ from amends.client._exceptions import (
     ServerError,
     ValidationError,
 )
+from amends.client._failed_uploads import FailedUploadError, FailedUploadException
 
 __all__ = [
     "AmendsError",
@@ -28,6 +29,8 @@ __all__ = [
     "CircuitOpenError",
     "ConfigurationError",
     "ConflictError",
+    "FailedUploadError",
+    "FailedUploadException",
     "ForbiddenError",
     "GoneError",
     "NetworkError",

@@ -21,6 +21,8 @@ OF_THE_CLIENT_ONLY = {
     "RequestTimeoutError",
     "PollTimeoutError",
     "CircuitOpenError",
+    "FailedUploadException",
+    "FailedUploadError",
 }
 
 

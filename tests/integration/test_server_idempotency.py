@@ -103,6 +103,17 @@ def new_openai_batch(client: httpx2.Client) -> str:
     return str(client.post("/openai/v1/batches", json=whole).json()["id"])
 
 
+TEXTS = [{"data_type": "text", "assets": [{"text": text}]} for text in ("one", "two")]
+
+
+def new_dataset(client: httpx2.Client) -> str:
+    return str(client.post("/v1/datasets", json={"name": uuid4().hex}).json()["id"])
+
+
+def datapoints_path(client: httpx2.Client) -> str:
+    return f"/v1/datasets/{new_dataset(client)}/datapoints"
+
+
 # operation → how to make a request of it, once there is a client. Runs hold after their first item, so that none ends by itself.
 CALLS: dict[str, Callable[[httpx2.Client], Send]] = {
     "POST /v1/files": lambda client: upload(),
@@ -123,6 +134,15 @@ CALLS: dict[str, Callable[[httpx2.Client], Send]] = {
     ),
     "POST /openai/v1/chat/completions": lambda client: json_of("POST", "/openai/v1/chat/completions", CHAT),
     "POST /openai/v1/embeddings": lambda client: json_of("POST", "/openai/v1/embeddings", EMBEDDINGS),
+    "POST /v1/datasets": lambda client: json_of("POST", "/v1/datasets", {"name": uuid4().hex}),
+    "DELETE /v1/datasets/{dataset_id}": lambda client: json_of("DELETE", f"/v1/datasets/{new_dataset(client)}"),
+    "POST /v1/datasets/{dataset_id}/datapoints": lambda client: json_of("POST", datapoints_path(client), TEXTS),
+    "POST /v1/datasets/{dataset_id}/datapoints (URLs)": lambda client: json_of(
+        "POST", datapoints_path(client), [*TEXTS, {"assets": [{"url": "https://example.org/a.png"}]}]
+    ),
+    "POST /v1/datasets/{dataset_id}/assets/check": lambda client: json_of(
+        "POST", f"/v1/datasets/{new_dataset(client)}/assets/check", {"sha256": ["ab" * 32]}
+    ),
     "POST /v1/api-keys": lambda client: json_of("POST", "/v1/api-keys", {"role": "member"}),
     "DELETE /v1/api-keys/{key_id}": lambda client: json_of("DELETE", f"/v1/api-keys/{new_key(client)}"),
     "POST /v1/credits/top-ups": lambda client: json_of("POST", "/v1/credits/top-ups", {"amount": 2}),
@@ -234,6 +254,10 @@ OTHER_BODIES: dict[str, Any] = {
     "POST /openai/v1/chat/completions": elsewise(messages=[{"role": "user", "content": "other"}]),
     "POST /openai/v1/embeddings": elsewise(input="other"),
     "PATCH /v1/files/{file_id}": {"filename": "c"},
+    "POST /v1/datasets": {"name": "another"},
+    "POST /v1/datasets/{dataset_id}/datapoints": TEXTS[:1],
+    "POST /v1/datasets/{dataset_id}/datapoints (URLs)": TEXTS,
+    "POST /v1/datasets/{dataset_id}/assets/check": {"sha256": ["cd" * 32]},
     "POST /v1/api-keys": {"role": "viewer"},
     "POST /v1/credits/top-ups": {"amount": 3},
     "POST /v1/batch-predictions": batch(4),

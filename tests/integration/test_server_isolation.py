@@ -13,7 +13,13 @@ from tests.problem_shape import assert_enveloped, assert_problem
 from tests.servers import RunningServer
 
 TUS = {"tus-resumable": "1.0.0", "upload-offset": "0"}
-BODIES: dict[str, Any] = {"/extend": {}, "/retry": {}, "PATCH": {"filename": "stolen"}}
+BODIES: dict[str, Any] = {
+    "/extend": {},
+    "/retry": {},
+    "/datapoints": [{"data_type": "text", "assets": [{"text": "theirs"}]}],
+    "/assets/check": {"sha256": ["ab" * 32]},
+    "PATCH": {"filename": "stolen"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +34,17 @@ def owned(server: RunningServer) -> dict[str, str]:
         data = {"purpose": "batch"}
         mine = client.post("/openai/v1/files", files={"file": ("a.jsonl", b"{}")}, data=data).json()["id"]
         whole = {"input_file_id": mine, "endpoint": "/v1/embeddings", "completion_window": "24h"}
+        dataset = client.post("/v1/datasets", json={"name": "mine"}).json()["id"]
+        mine_too = [{"data_type": "text", "assets": [{"text": "mine"}]}, {"assets": [{"file_id": file}]}]
+        added = client.post(f"/v1/datasets/{dataset}/datapoints", json=mine_too).json()
         openai_batch = client.post("/openai/v1/batches", json=whole).json()["id"]
     ids = {
         "batch_id": batch,
         "run_id": batch,
         "key_id": key,
+        "dataset_id": dataset,
+        "datapoint_id": added["data"][0]["datapoint_id"],
+        "number": "0",
         "custom_id": "mine",
         "upload_id": upload,
         "openai_batch": openai_batch,
@@ -44,6 +56,11 @@ def owned(server: RunningServer) -> dict[str, str]:
 def stranger(server: RunningServer) -> Iterator[httpx2.Client]:
     with server.client(server.new_key("owner", workspace="strangers")) as client:
         yield client
+
+
+def made_up_like(value: str) -> str:
+    """An id that nobody has; a place in a list stays what it is."""
+    return value if value.isdigit() else f"{value[:-4]}zzzz"
 
 
 def operations(server: RunningServer) -> list[tuple[str, str]]:
@@ -65,7 +82,7 @@ def test_ids_of_another_workspace_answer_as_made_up_ones_do(
     for method, path in found:
         ids_of = {**owned, "batch_id": owned["openai_batch"]} if path.startswith("/openai") else owned
         theirs = path.format(**ids_of)
-        made_up = path.format(**{name: f"{value[:-4]}zzzz" for name, value in ids_of.items()})
+        made_up = path.format(**{name: made_up_like(value) for name, value in ids_of.items()})
         answers = [_ask(stranger, method, each) for each in (theirs, made_up)]
         if method == "HEAD":  # an answer to it has no body
             assert [answer.status_code for answer in answers] == [404, 404]
@@ -73,7 +90,9 @@ def test_ids_of_another_workspace_answer_as_made_up_ones_do(
         check = assert_enveloped if path.startswith("/openai") else assert_problem
         bodies = [check(answer, "resource_not_found") for answer in answers]
         ids = re.compile(
-            "|".join(re.escape(value) for value in {*owned.values(), *(f"{v[:-4]}zzzz" for v in owned.values())})
+            "|".join(
+                re.escape(value) for value in {*owned.values(), *map(made_up_like, owned.values())} if len(value) > 1
+            )
         )
         same = [{**body, "request_id": "", "instance": ids.sub("", body["instance"])} for body in bodies]
         first, second = ({name: ids.sub("", str(value)) for name, value in body.items()} for body in same)
@@ -88,11 +107,13 @@ def test_nothing_was_changed_by_the_attempts(server: RunningServer, owned: dict[
             "cancelled",
         )
         assert client.get(f"/v1/api-keys/{owned['key_id']}").json()["revoked_at"] is None
+        dataset = client.get(f"/v1/datasets/{owned['dataset_id']}").json()
+        assert (dataset["name"], dataset["datapoint_count"]) == ("mine", 1)  # of two: a text file is nothing to show
         assert client.get(f"/v1/uploads/{owned['upload_id']}").json()["received"] == 0
 
 
 def test_lists_hold_nothing_of_another_workspace(owned: dict[str, str], stranger: httpx2.Client) -> None:
-    for path in ("/v1/files", "/v1/batch-predictions", "/v1/runs"):
+    for path in ("/v1/files", "/v1/batch-predictions", "/v1/runs", "/v1/datasets"):
         assert stranger.get(path).json()["data"] == []
         assert stranger.get(path, params={"after": owned["batch_id"]}).json().get("data", []) == []
     assert owned["key_id"] not in stranger.get("/v1/api-keys").text

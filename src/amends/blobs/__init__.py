@@ -2,6 +2,7 @@
 
 from amends.blobs._local import Blob, BlobNotFound, BlobWriter, LocalBlobs, StoredBlob
 from amends.blobs._partial import PartialBlob, PartialLocked, PartialLost, Partials
+from amends.blobs._together import flush_together, publish_together
 
 __all__ = [
     "Blob",
@@ -13,4 +14,6 @@ __all__ = [
     "PartialLost",
     "Partials",
     "StoredBlob",
+    "flush_together",
+    "publish_together",
 ]

@@ -65,10 +65,10 @@ class BlobWriter:
     def __init__(self, blobs: LocalBlobs) -> None:
         self._blobs = blobs
         self._digest = hashlib.sha256()
-        self._path = blobs.temporary()
+        self.path = blobs.temporary()
         self.size = 0
         with storage_problems():
-            self._file: BinaryIO = open(self._path, "xb", buffering=0)  # noqa: SIM115 closed by __exit__
+            self._file: BinaryIO = open(self.path, "xb", buffering=0)  # noqa: SIM115 closed by __exit__
 
     def __enter__(self) -> BlobWriter:
         return self
@@ -76,8 +76,12 @@ class BlobWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of the file: nothing more is written. What becomes of it is decided by whoever entered the writer."""
         self._file.close()
-        self._path.unlink(missing_ok=True)
 
     def write(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
@@ -99,7 +103,7 @@ class BlobWriter:
             os.utime(self._file.fileno())  # it may have been long in writing, and is fresh nevertheless
             os.fsync(self._file.fileno())
             self._file.close()
-            self._blobs.publish(self._path, blob.sha256)
+            self._blobs.publish(self.path, blob.sha256)
         return blob
 
 
@@ -203,14 +207,19 @@ class LocalBlobs:
 
     def publish(self, temporary: Path, sha256: str) -> None:
         """Let the file ``temporary`` become the blob; its bytes are on the disk and have this hash."""
+        folder = self.path(sha256).parent
+        is_new = not folder.is_dir()
+        self.place(temporary, sha256)
+        sync_folder(folder)
+        if is_new:
+            sync_folder(self.root)
+
+    def place(self, temporary: Path, sha256: str) -> None:
+        """The same, but for the caller to make the name durable."""
         place = self.path(sha256)
-        is_new = not place.parent.is_dir()
         place.parent.mkdir(parents=True, exist_ok=True)
         with _locked(place.parent, fcntl.LOCK_SH):
             os.replace(temporary, place)
-        sync_folder(place.parent)
-        if is_new:
-            sync_folder(self.root)
 
 
 @contextlib.contextmanager

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-LOG_EVERY_SECONDS = 10.0
+from amends.client._progress import bar, onto_bar, onto_log
 
 
 @dataclass(slots=True)
@@ -71,52 +67,11 @@ def progress(words: Words, what: str) -> Iterator[Progressing]:
     if words.is_quiet:
         yield Progressing(lambda done, failed, total: None, words.say)
     elif words.err.isatty():
-        with _bar(words) as bar:
-            show = _onto_bar(bar, bar.add_task(what, total=None, failed=0, rate=""))
-            yield Progressing(show, lambda text: bar.console.print(text, markup=False, highlight=False))
+        with bar(words.err) as shown:
+            show = onto_bar(shown, shown.add_task(what, total=None, failed=0, rate=""))
+            yield Progressing(show, lambda text: shown.console.print(text, markup=False, highlight=False))
     else:
-        yield Progressing(_onto_log(words, what), words.say)
-
-
-def _bar(words: Words) -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TextColumn("[red]{task.fields[failed]} failed"),
-        TimeRemainingColumn(),
-        console=Console(file=words.err),
-        transient=True,
-    )
-
-
-def _onto_bar(bar: Progress, task: TaskID) -> Callable[[int, int, int], None]:
-    started = time.monotonic()
-
-    def show(done: int, failed: int, total: int) -> None:
-        rate = done / max(time.monotonic() - started, 1e-9)
-        bar.update(task, completed=done, total=total, failed=failed, rate=f"{rate:,.1f}/s")
-
-    return show
-
-
-def _onto_log(words: Words, what: str) -> Callable[[int, int, int], None]:
-    started = said = time.monotonic()
-
-    def show(done: int, failed: int, total: int) -> None:
-        nonlocal said
-        now = time.monotonic()
-        if now - said >= LOG_EVERY_SECONDS:
-            said = now
-            rate = done / max(now - started, 1e-9)
-            left = f", about {(total - done) / rate:,.0f} s left" if rate and total > done else ""
-            words.say(f"{what}: {done:,} of {total:,} done, {failed:,} failed, {rate:,.1f}/s{left}")
-
-    return show
+        yield Progressing(onto_log(words.say, what), words.say)
 
 
 def local_time(moment: datetime | None) -> str:

@@ -12,8 +12,11 @@ from amends._lazy import front_door
 if TYPE_CHECKING:
     from ._client import AsyncClient, Client
     from ._context import Clock, GiveUpEvent, ResponseEvent, RetryEvent
+    from ._datapoints import Datapoint
+    from ._datasets import AsyncDataset, Dataset
     from ._entries import JournalEntry
     from ._events import RunEvent
+    from ._failed_uploads import FailedUpload, FailedUploadError, FailedUploadException
     from ._journal import Journal, read_journal
     from ._journal_places import journal_folder
     from ._many import Upload, Uploaded, UploadProgress
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
         CreditEntry,
         CreditEstimate,
         Credits,
+        DatapointAsset,
         Deleted,
         DryRun,
         FailureExample,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
         RequestCounts,
         Resource,
         Run,
+        StoredDatapoint,
     )
     from ._operations import Replacement, ResultLine, Sample
     from ._pages import AsyncPage, Page
@@ -49,8 +54,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "_client": ("AsyncClient", "Client"),
     "_context": ("Clock", "GiveUpEvent", "ResponseEvent", "RetryEvent"),
+    "_datapoints": ("Datapoint",),
+    "_datasets": ("AsyncDataset", "Dataset"),
     "_events": ("RunEvent",),
     "_entries": ("JournalEntry",),
+    "_failed_uploads": ("FailedUpload", "FailedUploadError", "FailedUploadException"),
     "_journal": ("Journal", "read_journal"),
     "_journal_places": ("journal_folder",),
     "_many": ("Upload", "UploadProgress", "Uploaded"),
@@ -62,6 +70,7 @@ _HOMES = {
         "CreditEntry",
         "CreditEstimate",
         "Credits",
+        "DatapointAsset",
         "Deleted",
         "DryRun",
         "FailureExample",
@@ -76,6 +85,7 @@ _HOMES = {
         "RequestCounts",
         "Resource",
         "Run",
+        "StoredDatapoint",
     ),
     "_operations": ("Replacement", "ResultLine", "Sample"),
     "_pages": ("AsyncPage", "Page"),
@@ -89,6 +99,7 @@ __all__ = [
     "NO_KEY",
     "ApiKeyRecord",
     "AsyncClient",
+    "AsyncDataset",
     "AsyncPage",
     "BatchPrediction",
     "Client",
@@ -98,8 +109,14 @@ __all__ = [
     "CreditEntry",
     "CreditEstimate",
     "Credits",
+    "Datapoint",
+    "DatapointAsset",
+    "Dataset",
     "Deleted",
     "DryRun",
+    "FailedUpload",
+    "FailedUploadError",
+    "FailedUploadException",
     "FailureExample",
     "FailureGroup",
     "Failures",
@@ -124,6 +141,7 @@ __all__ = [
     "Run",
     "RunEvent",
     "Sample",
+    "StoredDatapoint",
     "Upload",
     "UploadProgress",
     "Uploaded",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ._api_keys import ApiKeys, AsyncApiKeys
     from ._batch_predictions import AsyncBatchPredictions, BatchPredictions
     from ._credits import AsyncCreditAccount, CreditAccount
+    from ._datasets import AsyncDatasets, Datasets
     from ._files import AsyncFiles, Files
     from ._journal import Journal
     from ._models import Me
@@ -203,6 +204,13 @@ class Client(_Settings):
         return BatchPredictions(self._loop, self._context)
 
     @cached_property
+    def datasets(self) -> Datasets:
+        """What is to be labelled."""
+        from ._datasets import Datasets
+
+        return Datasets(self._loop, self._context)
+
+    @cached_property
     def runs(self) -> Runs:
         """Durable bulk work of any kind."""
         from ._runs import Runs
@@ -308,6 +316,13 @@ class AsyncClient(_Settings):
         from ._batch_predictions import AsyncBatchPredictions
 
         return AsyncBatchPredictions(self._loop, self._context)
+
+    @cached_property
+    def datasets(self) -> AsyncDatasets:
+        """What is to be labelled."""
+        from ._datasets import AsyncDatasets
+
+        return AsyncDatasets(self._loop, self._context)
 
     @cached_property
     def runs(self) -> AsyncRuns:

@@ -6,6 +6,7 @@
     │   └── RequestTimeoutError   the request outlasted its timeout
     ├── PollTimeoutError          wait on: a long-running job did not finish in time; it goes on
     ├── CircuitOpenError          wait: this client's breaker for the host is open
+    ├── FailedUploadException     mend those datapoints that failed; see ``_failed_uploads``
     └── ApiError                  the server answered with a problem; any status without a class of its own
         ├── AuthError             401  authenticate again
         ├── PaymentRequiredError  402  top up

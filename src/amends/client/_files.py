@@ -28,7 +28,8 @@ from ._upload_bodies import Source, Uploadable, UploadBody
 _ROOT = "/v1/files"
 
 
-def _upload(context: Context, upload: Upload, resumable: bool | None, options: WriteOptions) -> Flow[File]:
+def upload_flow(context: Context, upload: Upload, resumable: bool | None, options: WriteOptions) -> Flow[File]:
+    """Store a file, whole or in parts; under a journal once."""
     source = Source(upload.file, upload.filename)
     try:
         in_parts = resumable if resumable is not None else source.size >= RESUMABLE_BYTES
@@ -132,7 +133,7 @@ class Files:
         meanwhile. ``timeout`` bounds each silence, ``deadline`` the whole. OSError where the file cannot be read.
         """
         upload = Upload(file, filename, media_type, purpose, expires_after)
-        return self._loop.run(_upload(self._context, upload, resumable, options))
+        return self._loop.run(upload_flow(self._context, upload, resumable, options))
 
     def upload_many(
         self,
@@ -151,7 +152,7 @@ class Files:
         """
 
         def send(upload: Upload) -> File:
-            return self._loop.run(_upload(self._context, upload, None, _with_key(upload, options)))
+            return self._loop.run(upload_flow(self._context, upload, None, _with_key(upload, options)))
 
         return run_many(send, files, at_once, on_progress)
 
@@ -218,7 +219,7 @@ class AsyncFiles:
         meanwhile. ``timeout`` bounds each silence, ``deadline`` the whole. OSError where the file cannot be read.
         """
         upload = Upload(file, filename, media_type, purpose, expires_after)
-        return await self._loop.run(_upload(self._context, upload, resumable, options))
+        return await self._loop.run(upload_flow(self._context, upload, resumable, options))
 
     async def upload_many(
         self,
@@ -237,7 +238,7 @@ class AsyncFiles:
         """
 
         async def send(upload: Upload) -> File:
-            return await self._loop.run(_upload(self._context, upload, None, _with_key(upload, options)))
+            return await self._loop.run(upload_flow(self._context, upload, None, _with_key(upload, options)))
 
         return await arun_many(send, files, at_once, on_progress)
 

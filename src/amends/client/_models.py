@@ -235,6 +235,61 @@ class File(Resource):
     expires_at: datetime | None = None
 
 
+class DatapointAsset(Record):
+    """One thing that a datapoint shows. kind: ``file``, ``url`` or ``text``. content: the path of its bytes, None of a text."""
+
+    kind: str | None = None
+    text: str | None = None
+    url: str | None = None
+    sha256: str | None = None
+    media_type: str | None = None
+    bytes: int | None = None
+    filename: str | None = None
+    width: int | None = None
+    height: int | None = None
+    content: str | None = None
+
+
+class StoredDatapoint(Resource):
+    """A datapoint as it stands in its dataset. seq: its place there, from 1."""
+
+    dataset_id: str | None = None
+    seq: int | None = None
+    data_type: str | None = None
+    assets: list[DatapointAsset] = Field(default_factory=list)
+    context: str | None = None
+    media_context: list[DatapointAsset] = Field(default_factory=list)
+    sentence: str | None = None
+    private_metadata: dict[str, Any] | None = None
+    group: str | None = None
+    answer_options: list[str] | None = None
+    created_at: datetime | None = None
+
+
+class DatapointOutcome(Record):
+    """What became of one datapoint of a call."""
+
+    index: int
+    status: str
+    datapoint_id: str | None = None
+    problem: dict[str, Any] | None = None
+    pointer: str | None = None
+
+
+class DatapointOutcomes(Record):
+    """What became of the datapoints of a call. run_id: what fetches for those that are pending."""
+
+    dataset_id: str | None = None
+    run_id: str | None = None
+    data: list[DatapointOutcome]
+
+
+class KnownAssets(Record):
+    """Contents that need not be sent."""
+
+    known: list[str]
+
+
 class Deleted(Resource):
     """What is left of something deleted."""
 

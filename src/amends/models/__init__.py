@@ -10,6 +10,7 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 from . import _telemetry as _telemetry
+from ._assets import Looked, look_at_asset, may_be_shown
 from ._content import Content, identify, identify_head, load_identifier, media_type_of, type_named
 from ._media import Kind, kind_of
 from ._registry import MODELS, Model, describe, known
@@ -30,6 +31,7 @@ __all__ = [
     "WEIGHTS",
     "Content",
     "Kind",
+    "Looked",
     "Model",
     "Weight",
     "WeightCheck",
@@ -47,6 +49,8 @@ __all__ = [
     "load_identifier",
     "load_labels",
     "load_recogniser",
+    "look_at_asset",
+    "may_be_shown",
     "media_type_of",
     "type_named",
     "verify",

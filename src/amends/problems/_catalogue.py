@@ -464,8 +464,12 @@ _ROWS: Final = (
             "download": _fix("Open the URL without being logged in: it must answer with the file, or upload the file."),
             "timeout": _again("Try again: the host was too slow. Upload the file if it stays.", "upstream"),
             "size": _fix("Send a smaller file, or upload it: what is fetched may not be so large."),
-            "content_type": _fix("Give a URL that answers with the file itself, of a type that the model takes."),
-            "decode": _fix("Have the URL answer without Content-Encoding, or upload the file."),
+            "content_type": _fix(
+                "Give a file, or a URL that answers with the file itself, of a type that is taken here."
+            ),
+            "decode": _fix(
+                "Open the file to see what is wrong: it is damaged, ends too soon, or came coded. Then send a good one."
+            ),
             "internal": _again("Try again; if it stays, give the operator the request id.", "service"),
         },
         members=("stage", "upstream_status", "limit", "media_type", "retry_after"),

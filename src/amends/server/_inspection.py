@@ -1,7 +1,8 @@
 """The child that looks at uploaded files: ``python -m amends.server._inspection``.
 
 Decoders meet hostile bytes here, in a process with limits of its own, and not in the owner's. One JSON line in, ``{"path": …}``;
-two out, ``{"media_type": …, "is_text": …}`` and, should the counting come to an end, ``{"pages": …}``. It ends with its standard input.
+two out, ``{"media_type": …, "is_text": …}`` and, should the counting come to an end, ``{"pages": …}``. For ``{"assets": [path, …]}``
+comes one line each, of what it is or of the problem that it has. It ends with its standard input.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 # It also keeps onnxruntime, on which the identifier stands, from sending usage events.
-from amends.models import identify, load_identifier
+from amends.models import identify, load_identifier, look_at_asset
+from amends.problems import ProblemError, asset_failed
 
 _ADDRESS_SPACE_BYTES = 6 << 30  # onnxruntime reserves much more than it touches
 _FILE_BYTES = 1 << 20
@@ -27,11 +29,28 @@ def main() -> None:
     _limit(resource.RLIMIT_CORE, 0)
     load_identifier()  # before the first file is waited for
     for line in sys.stdin:
-        path = Path(json.loads(line)["path"])
-        found = identify(path)
-        _answer({"media_type": found.media_type, "is_text": found.is_text})
-        pages = _count_pages(path) if found.media_type == "application/pdf" else None
-        _answer({"pages": pages})
+        asked = json.loads(line)
+        if "assets" in asked:
+            for path in asked["assets"]:
+                _answer(_look_at(Path(path)))
+        else:
+            _inspect(Path(asked["path"]))
+
+
+def _inspect(path: Path) -> None:
+    found = identify(path)
+    _answer({"media_type": found.media_type, "is_text": found.is_text})
+    pages = _count_pages(path) if found.media_type == "application/pdf" else None
+    _answer({"pages": pages})
+
+
+def _look_at(path: Path) -> dict[str, Any]:
+    try:
+        return {"looked": look_at_asset(path)}
+    except ProblemError as error:
+        return {"problem": error.problem.to_body("")}
+    except OSError:
+        return {"problem": asset_failed("internal", "The file could not be read here").to_body("")}
 
 
 def _answer(part: dict[str, Any]) -> None:

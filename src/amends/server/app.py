@@ -15,7 +15,20 @@ from starlette.responses import Response
 
 from amends import __version__
 from amends.problems import ProblemError, problem
-from amends.server import batches, credits, files, health, keys, metrics, openai, pages, reference, runs, uploads
+from amends.server import (
+    batches,
+    credits,
+    datasets,
+    files,
+    health,
+    keys,
+    metrics,
+    openai,
+    pages,
+    reference,
+    runs,
+    uploads,
+)
 from amends.server.entrance import Entrance
 from amends.server.openapi import openapi
 from amends.server.services import Services
@@ -25,6 +38,7 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     uploads.router,
     batches.router,
     runs.router,
+    datasets.router,
     keys.router,
     credits.router,
     *openai.ROUTERS,

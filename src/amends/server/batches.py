@@ -14,7 +14,7 @@ from amends.problems import ProblemError, invalid_state, not_found
 from amends.server.actions import Actions
 from amends.server.answers import json_response
 from amends.server.ingest import create
-from amends.server.openapi import Responses, problems
+from amends.server.openapi import Responses, inlined, problems
 from amends.server.pagination import After, Limit
 from amends.server.results import NDJSON, Order, Wanted, results, whole_line
 from amends.server.routing import Route
@@ -52,30 +52,12 @@ async def _actions(request: Request) -> Actions:
 Act = Annotated[Actions, Depends(_actions)]
 
 
-def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema without ``$defs``: within an OpenAPI document its references would lead elsewhere."""
-    definitions = schema.pop("$defs", {})
-
-    def put_in(value: Any) -> Any:
-        if isinstance(value, list):
-            return [put_in(each) for each in value]
-        if not isinstance(value, dict):
-            return value
-        reference = value.get("$ref")
-        if isinstance(reference, str):
-            return put_in(definitions[reference.rpartition("/")[2]])
-        return {name: put_in(each) for name, each in value.items()}
-
-    inlined: dict[str, Any] = put_in(schema)
-    return inlined
-
-
 _BATCH: Final = answer(BatchPrediction, "The batch.")
 _CREATE_BODY: Final = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": _inlined(CreateBody.model_json_schema())},
+            "application/json": {"schema": inlined(CreateBody.model_json_schema())},
             NDJSON: {
                 "schema": {"type": "string", "description": "The parameters on the first line, an item on each other."}
             },

@@ -1,4 +1,4 @@
-"""What has to be tidied now and then: expired files, uploads, sessions and idempotency keys, unused blobs. Runs and their lines are the engine's."""
+"""What has to be tidied now and then: expired files, uploads, sessions and idempotency keys, deleted datasets, unused blobs. Runs and their lines are the engine's."""
 
 from __future__ import annotations
 
@@ -52,12 +52,33 @@ class Housekeeping:
             pass
         while not self._stopping.is_set() and services.database.write(self._forget_batches):
             pass
+        while not self._stopping.is_set() and services.database.write(self._forget_fetches):
+            pass
+        for dataset_id in services.store.datasets.deleted():
+            self._clear(dataset_id)
         self._sweep.step()
 
     def _forget_batches(self, tx: Transaction) -> int:
         """Of OpenAI's surface; their runs are the engine's to forget, by the same schedule."""
         before = self._services.now() - self._services.settings.retention.run_days * 86_400
         return self._services.store.openai_batches.delete_outdated(tx, before=before)
+
+    def _forget_fetches(self, tx: Transaction) -> int:
+        """What became of datapoints that waited, when the run that they waited for is forgotten."""
+        before = self._services.now() - self._services.settings.retention.run_days * 86_400
+        return self._services.store.fetches.forget_outdated(tx, before=before)
+
+    def _clear(self, dataset_id: str) -> None:
+        """Remove what is left of a deleted dataset; the sweep then finds its contents unused."""
+        services = self._services
+        while not self._stopping.is_set() and services.database.write(
+            lambda tx: services.store.fetches.forget_of(tx, dataset_id)
+        ):
+            pass
+        while not self._stopping.is_set() and services.database.write(
+            lambda tx: services.store.datasets.clear(tx, dataset_id)
+        ):
+            pass
 
     def _run(self) -> None:
         while not self._stopping.wait(self._every_seconds):

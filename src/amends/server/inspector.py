@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,13 @@ from typing import IO, Any, cast
 
 import structlog
 
-from amends.models import Content
+from amends.models import Content, Looked
+from amends.problems import Problem, asset_failed
 
 log = structlog.get_logger("amends.server")
+
+_ASKED_AT_ONCE = 32
+_PIPE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,10 @@ class Inspector:
     async def inspect(self, path: Path) -> Inspection:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._inspect, path)
 
+    async def look_at(self, paths: Sequence[Path]) -> list[Looked | Problem]:
+        """What each of some files is that is to be an asset, or why it cannot be one. As many as a request brings are one question."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._look_at, list(paths))
+
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._end()
@@ -60,6 +69,43 @@ class Inspector:
                 if isinstance(error, TimeoutError):
                     break
         return Inspection(**known)
+
+    def _look_at(self, paths: list[Path]) -> list[Looked | Problem]:
+        """The file at which a child dies is looked at once more by itself; if that kills another, the file is at fault."""
+        found: list[Looked | Problem] = []
+        suspect: int | None = None
+        while len(found) < len(paths):
+            at = len(found)
+            asked = paths[at : at + 1] if at == suspect else paths[at:]
+            try:
+                self._ask_about(asked, found)
+            except (BrokenPipeError, EOFError, TimeoutError) as error:
+                self._end()
+                at, reason = len(found), type(error).__name__
+                is_last = at == suspect or isinstance(error, TimeoutError)
+                log.warning("asset_not_looked_at", path=paths[at].name, reason=reason, is_last=is_last)
+                if is_last:
+                    found.append(
+                        asset_failed("decode", "The file cannot be decoded within the bounds that it has here")
+                    )
+                suspect = at
+        return found
+
+    def _ask_about(self, paths: list[Path], found: list[Looked | Problem]) -> None:
+        """Add what the child says of the files to ``found``, as it says it."""
+        seconds = self._timeout_seconds if self._child else self._start_seconds
+        child = self._child = self._child or self._start()
+        stdin, stdout = cast("IO[bytes]", child.stdin), cast("IO[bytes]", child.stdout)
+        # Asked in small groups: a child that is written to while it writes would wait for its reader, who waits for it.
+        for at in range(0, len(paths), _ASKED_AT_ONCE):
+            some = paths[at : at + _ASKED_AT_ONCE]
+            stdin.write(json.dumps({"assets": [str(path) for path in some]}).encode() + b"\n")
+            rest = b""
+            for _ in some:
+                line, rest = _next_line(stdout, rest, time.monotonic() + seconds)
+                said = json.loads(line)
+                found.append(Looked(*said["looked"]) if "looked" in said else Problem.from_body(said["problem"]))
+                seconds = self._timeout_seconds
 
     def _ask(self, path: Path, known: dict[str, Any]) -> dict[str, Any]:
         """``known`` with what the child says; it keeps what was said before the child failed."""
@@ -100,3 +146,16 @@ def _read_line(pipe: IO[bytes], end: float) -> bytes:
             raise EOFError
         line += piece
     return line
+
+
+def _next_line(pipe: IO[bytes], rest: bytes, end: float) -> tuple[bytes, bytes]:
+    """A line and what came behind it, ``rest`` being what came before; EOFError, TimeoutError."""
+    while b"\n" not in rest:
+        if not select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
+            raise TimeoutError
+        piece = os.read(pipe.fileno(), _PIPE_BYTES)
+        if not piece:
+            raise EOFError
+        rest += piece
+    line, _, rest = rest.partition(b"\n")
+    return line, rest

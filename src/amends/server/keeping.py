@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from amends.blobs import Blob
@@ -58,13 +58,18 @@ async def keep(
 
 
 def drop_unused(hub: Services, sha256: str) -> None:
-    """Delete the blob unless a file or a run has it or is about to."""
+    """Delete the blob unless somebody has it or is about to."""
 
     def drop() -> None:
-        if not (hub.store.files.is_used(sha256) or hub.ledger.references([sha256])):
+        if not in_use(hub, [sha256]):
             hub.blobs.delete(sha256)
 
     hub.pins.unless_pinned(sha256, drop)
+
+
+def in_use(hub: Services, digests: Sequence[str]) -> set[str]:
+    """Those of the blobs that a file, a dataset or a run has, of any workspace."""
+    return hub.store.files.used(digests) | hub.store.datasets.used(digests) | hub.ledger.references(digests)
 
 
 async def _record(hub: Services, described: Described, blob: Blob) -> FileRecord:

@@ -42,6 +42,24 @@ def problems(*slugs: str) -> Responses:
     return answers
 
 
+def inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema without ``$defs``: within an OpenAPI document its references would lead elsewhere."""
+    definitions = schema.pop("$defs", {})
+
+    def put_in(value: Any) -> Any:
+        if isinstance(value, list):
+            return [put_in(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        reference = value.get("$ref")
+        if isinstance(reference, str):
+            return put_in(definitions[reference.rpartition("/")[2]])
+        return {name: put_in(each) for name, each in value.items()}
+
+    inlined: dict[str, Any] = put_in(schema)
+    return inlined
+
+
 def _examples() -> dict[str, Any]:
     return {
         slug: {"summary": row.meaning, "value": problem(slug, **dict(row.example)).to_body(_EXAMPLE_URL)}

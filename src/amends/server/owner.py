@@ -40,6 +40,7 @@ from amends.server.directory import (
     StartError,
     find_owner,
 )
+from amends.server.fetches import FetchClerk
 from amends.server.housekeeping import Housekeeping
 from amends.server.idempotency import Idempotency
 from amends.server.inspector import Inspector
@@ -189,6 +190,9 @@ class Owner:
         clerk = Clerk(self.services)
         clerk.start()
         stack.callback(clerk.close)
+        fetches = FetchClerk(self.services)
+        fetches.start()
+        stack.callback(fetches.close)
         if engine:
             engine.start()
             stack.callback(engine.close, self._settings.engine.grace_seconds)

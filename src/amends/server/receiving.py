@@ -85,10 +85,13 @@ class Receiving:
         blob = await in_thread(self._services.blobs.put, row.payload)
         return row._replace(payload=b"@" + blob.sha256.encode())
 
-    async def seal(self, *, validate: bool) -> Response:
-        """Make the run visible and answer its creator. ProblemError for duplicate custom_ids."""
+    async def seal(self, *, validate: bool, also: Callable[[Any], None] | None = None) -> Response:
+        """Make the run visible and answer its creator. ProblemError for duplicate custom_ids.
+
+        also: done in that transaction, where it is not the answer that is stored in it.
+        """
         await self._finish_adding()
-        run = await self._seal(validate, self._answer.store)
+        run = await self._seal(validate, also or self._answer.store)
         if self._services.engine is not None:
             self._services.engine.wake()
         return self._answer.response(run)

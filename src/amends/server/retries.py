@@ -22,7 +22,7 @@ from amends.server.prices import price_of
 from amends.server.receiving import Receiving
 from amends.server.services import caller, services
 from amends.server.threads import in_thread
-from amends.server.wire import DEFAULT_WINDOW, ReplacementBody, RetryBody, window_seconds
+from amends.server.wire import DEFAULT_WINDOW, FETCH, ReplacementBody, RetryBody, window_seconds
 
 _PAGE: Final = 10_000
 _NAMED: Final = 10
@@ -96,6 +96,9 @@ class Retrial:
     def _check(self) -> None:
         if not self._run.is_terminal:
             raise ProblemError(self._wrong_state(f"The run is {self._run.state}: it can be retried when it has ended"))
+        if self._run.kind == FETCH:
+            what = "What was not fetched is fetched anew when its datapoints are added to their dataset again"
+            raise ProblemError(self._wrong_state(what))
         faults = list(self._faults())
         if faults:
             raise ProblemError(validation_failed(faults))

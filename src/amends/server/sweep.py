@@ -1,4 +1,4 @@
-"""Deleting the blobs that nobody points to any more: of files and runs that are gone, and of work that was interrupted.
+"""Deleting the blobs that nobody points to any more: of files, datasets and runs that are gone, and of work that was interrupted.
 
 Whoever refers to a blob stores its bytes first and writes the reference down afterwards; between the two nobody points to it::
 
@@ -14,12 +14,13 @@ is being deleted stays, see ``amends.blobs``. Dying at any moment loses nothing 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from amends.blobs import StoredBlob
+from amends.server.keeping import in_use
 from amends.server.services import Services
 
 _FOLDERS: Final = 8
@@ -80,18 +81,15 @@ class BlobSweep:
         stored_before = (self._services.now() - self._age_seconds) * 1e9
         old = (blob for blob in self._services.blobs.stored(folder) if blob.stored_ns < stored_before)
         while some := list(islice(old, _ASKED_AT_ONCE)):
-            used = self._used([blob.sha256 for blob in some])
+            used = in_use(self._services, [blob.sha256 for blob in some])
             yield from (blob for blob in some if blob.sha256 not in used)
-
-    def _used(self, digests: Sequence[str]) -> set[str]:
-        return self._services.store.files.used(digests) | self._services.ledger.references(digests)
 
     def _delete(self, blob: StoredBlob) -> bool:
         """Asked once more where nobody can pin it: what was pinned until a moment ago has its reference now."""
         deleted: list[bool] = []
 
         def delete() -> None:
-            if not self._used([blob.sha256]):
+            if not in_use(self._services, [blob.sha256]):
                 deleted.append(self._services.blobs.delete_unchanged(blob))
 
         self._services.pins.unless_pinned(blob.sha256, delete)

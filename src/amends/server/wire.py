@@ -23,6 +23,9 @@ from amends.server.prices import MOST_CREDITS
 KIND: Final = "predict"
 """The kind of run that a batch prediction is."""
 
+FETCH: Final = "fetch"
+"""The kind of run that fetches the URLs of datapoints."""
+
 DEFAULT_WINDOW: Final = "24h"
 MAX_CUSTOM_ID: Final = 256
 MAX_PAGE: Final = 2**53 - 1

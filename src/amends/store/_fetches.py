@@ -164,16 +164,17 @@ class Fetches:
             for place, status, datapoint_id, problem, pointer in rows
         ]
 
-    def of_dataset(self, dataset_id: str, limit: int = 100) -> list[str]:
-        """Runs that fetch or fetched for the dataset."""
-        with self._database.read() as tx:
-            values = {"dataset_id": dataset_id, "limit": limit}
-            return [row[0] for row in tx.execute(QUERIES.fetches_of_dataset, values)]
-
     def forget(self, tx: Transaction, run_id: str) -> None:
         """Remove all that is known of it; datapoints stay."""
         for query in (QUERIES.delete_pending, QUERIES.delete_urls, QUERIES.delete_fetch):
             tx.execute(query, (run_id,))
+
+    def forget_of(self, tx: Transaction, dataset_id: str, limit: int = 100) -> int:
+        """Forget up to ``limit`` of a dataset's; how many."""
+        rows = list(tx.execute(QUERIES.fetches_of_dataset, {"dataset_id": dataset_id, "limit": limit}))
+        for (run_id,) in rows:
+            self.forget(tx, run_id)
+        return len(rows)
 
     def forget_outdated(self, tx: Transaction, *, before: float, limit: int = 100) -> int:
         """Forget up to ``limit`` of those that were settled before; how many."""

@@ -14,6 +14,7 @@ from amends import AsyncClient, Client
 from amends.client._api_keys import ApiKeys, AsyncApiKeys
 from amends.client._batch_predictions import AsyncBatchPredictions, BatchPredictions
 from amends.client._credits import AsyncCreditAccount, CreditAccount
+from amends.client._datasets import AsyncDatasets, Datasets
 from amends.client._files import AsyncFiles, Files
 from amends.client._pages import AsyncPage, Page
 from amends.client._runs import AsyncRuns, Runs
@@ -25,12 +26,14 @@ TWINS = [
     (Runs, AsyncRuns),
     (ApiKeys, AsyncApiKeys),
     (CreditAccount, AsyncCreditAccount),
+    (Datasets, AsyncDatasets),
     (Page, AsyncPage),
 ]
 # What differs in its very nature: how it is entered, closed and iterated.
 OWN = {"close": "aclose", "__enter__": "__aenter__", "__exit__": "__aexit__", "__iter__": "__aiter__"}
 # A resource of its own kind, the transport handed in, iterables that only async code can walk.
 ASYNC_WORDS = [
+    ("AsyncDataset", "Dataset"),
     ("AsyncPage", "Page"),
     ("AsyncIterator", "Iterator"),
     ("AsyncClient", "Client"),
