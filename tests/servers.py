@@ -22,6 +22,7 @@ from amends.server.composition import make_engine
 from amends.server.owner import EngineFactory, Owner
 from amends.server.settings import Settings
 from amends.store import Mode, Role
+from amends.web import PAGES
 from tests.postgres import stored_bytes
 
 # Tests send more in a minute than a person's key may; those of the limits themselves set their own.
@@ -86,7 +87,7 @@ def running_server(
     """
     roomy = {f"limits__{name}": value for name, value in ROOMY.items()}
     settings = Settings().with_flags(data=data, port=0, **{"engine__workers": 1, **roomy, **flags})
-    with Owner(settings, command="serve", listen=True, engine=engine) as owner:
+    with Owner(settings, command="serve", listen=True, engine=engine, pages=PAGES) as owner:
         assert owner.url
         yield RunningServer(owner, owner.url, owner.first_key.secret if owner.first_key else key, data)
 

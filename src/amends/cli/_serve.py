@@ -17,9 +17,10 @@ def serve(common: Common, flags: dict[str, Any]) -> int:
     with server_extra():
         from amends.server import owner
         from amends.server.settings import SettingsError, load_settings
+        from amends.web import PAGES
     try:
         settings = load_settings(flags={**flags, "data": common.data}, environ=os.environ, config=common.config)
     except SettingsError as error:
         raise BadUsage(str(error)) from error
     with as_local_failure(settings):
-        return owner.serve(settings) or 0
+        return owner.serve(settings, pages=PAGES) or 0

@@ -96,15 +96,20 @@ class Actions:
         run = await self.find(run_id)
         if run.lines_deleted_at is not None:
             raise ProblemError(results_gone(run.id))
-        groups = await in_thread(self.hub.ledger.failures, run.id, examples=EXAMPLES, lineage=lineage)
+        groups = await in_thread(self.failure_groups, run, lineage=lineage)
         return json_response(
             {
                 "object": "batch_prediction.failures",
                 "batch_id": run.id,
-                "total": sum(group.count for group in groups),
-                "data": [await in_thread(self._group_body, group, run) for group in groups],
+                "total": sum(group["count"] for group in groups),
+                "data": groups,
             }
         )
+
+    def failure_groups(self, run: Run, *, lineage: bool = False) -> Sequence[dict[str, Any]]:
+        """What did not succeed, by type with the remedy and examples, the largest group first. Blocks."""
+        groups = self.hub.ledger.failures(run.id, examples=EXAMPLES, lineage=lineage)
+        return [self._group_body(group, run) for group in groups]
 
     def _group_body(self, group: FailureGroup, run: Run) -> dict[str, Any]:
         lines = [line_members(whole_line(line, run.id, self.hub.blobs)) for line in group.examples]
@@ -153,7 +158,7 @@ class Actions:
 
         def extend(also: Also) -> Run:
             current = self.hub.ledger.get(run.id)
-            if current is not None and not current.is_terminal and not _is_held_back(current, max_cost):
+            if current is not None and not current.is_terminal and not is_held_back(current, max_cost):
                 raise InvalidTransition(current.state, "extended: it holds no items back")
             return self.hub.ledger.extend(run.id, max_cost=max_cost, also=also)
 
@@ -203,5 +208,5 @@ class Actions:
         return changed
 
 
-def _is_held_back(run: Run, max_cost: int | None) -> bool:
+def is_held_back(run: Run, max_cost: int | None) -> bool:
     return run.held > 0 or run.paused_reason == "cost_cap" or max_cost is not None

@@ -213,13 +213,14 @@ async def get_batch_item(
     record = await in_thread(act.hub.ledger.item, run.id, custom_id)
     if record is None:
         raise ProblemError(not_found("item", custom_id))
-    response = json_response(await in_thread(_item_body, act.hub, run, record))
+    response = json_response(await in_thread(item_body, act.hub, run, record))
     if download:
         response.headers["Content-Disposition"] = f'attachment; filename="{run.id}-{record.seq}.json"'
     return response
 
 
-def _item_body(hub: Services, run: Run, record: ItemRecord) -> dict[str, Any]:
+def item_body(hub: Services, run: Run, record: ItemRecord) -> dict[str, Any]:
+    """The item's whole record. Blocks."""
     payload = record.payload
     if payload.startswith(b"@"):
         payload = hub.blobs.get(payload[1:].decode())

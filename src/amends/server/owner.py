@@ -24,13 +24,14 @@ from typing import cast
 import structlog
 import uvicorn
 import uvloop
+from fastapi import APIRouter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from amends.blobs import LocalBlobs, Partials
 from amends.database import Database, Transaction, masked
 from amends.engine import Engine
 from amends.ledger import Ledger
-from amends.server.app import create_app
+from amends.server.app import ROUTERS, create_app
 from amends.server.composition import ledger_on, make_answering, make_engine, processors
 from amends.server.directory import (
     DataDirectory,
@@ -110,12 +111,16 @@ class Owner:
         command: str = "command",
         listen: bool = False,
         engine: EngineFactory | None = make_engine,
+        pages: Sequence[APIRouter] = (),
     ) -> None:
-        """command: what ``find_owner`` tells others of it. engine: makes what moves the runs; None leaves them where they are."""
+        """command: what ``find_owner`` tells others of it. engine: makes what moves the runs; None leaves them where they are.
+        pages: what it answers besides the API.
+        """
         self._settings = settings
         self._command = command
         self._listen = listen
         self._make_engine = engine
+        self._pages = pages
         self._stack = ExitStack()
 
     def __enter__(self) -> Owner:
@@ -199,7 +204,7 @@ class Owner:
         self._answer(stack, directory, listener)
 
     def _answer(self, stack: ExitStack, directory: DataDirectory, listener: sockets.socket | None) -> None:
-        app = create_app(self.services)
+        app = create_app(self.services, routers=(*ROUTERS, *self._pages))
         grace = self._settings.engine.grace_seconds
         protocol = protocol_for(self.services.public_url, self._settings.limits.header_bytes)
         sites = [_Site(_AsOwner(app), directory.listen(), protocol, grace)]
@@ -222,14 +227,14 @@ class Owner:
         return self._listen and not self._settings.server.no_auth
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, *, pages: Sequence[APIRouter] = ()) -> int:
     """Serve until SIGTERM or SIGINT; a second signal does not wait for running work. Returns the exit code.
 
     The first key goes to stdout, everything else to stderr. Raises StartError, NewerDatabase, DatabaseUnusable.
     """
     configure_logs(settings.server.log_format, settings.server.log_level)
     stopping = threading.Event()
-    with _signals(stopping), Owner(settings, command="serve", listen=True) as owner:
+    with _signals(stopping), Owner(settings, command="serve", listen=True, pages=pages) as owner:
         if owner.first_key:
             sys.stdout.write(owner.first_key.secret + "\n")
             sys.stdout.flush()

@@ -68,9 +68,10 @@ def _running(data: Path, workers: int, settings: dict[str, Any]) -> Iterator[Loc
     from amends.server.composition import make_engine
     from amends.server.owner import Owner
     from amends.server.settings import Settings
+    from amends.web import PAGES
 
     chosen = Settings().with_flags(**{"data": data, "port": 0, "engine__workers": workers or None, **settings})
-    with Owner(chosen, command="test", listen=True, engine=make_engine if workers else None) as owner:
+    with Owner(chosen, command="test", listen=True, engine=make_engine if workers else None, pages=PAGES) as owner:
         assert owner.url is not None, "an owner that listens has an address"
         key = _new_key(owner.socket, {"role": "owner", "mode": "test", "workspace": None, "user": None})
         yield LocalServer(owner.url, key, data, owner.socket)

@@ -1,0 +1,39 @@
+// What every page does better with a script, and does without one too.
+
+// Times are sent as UTC and shown in the reader's own zone.
+function localize(root) {
+  for (const element of root.querySelectorAll("time[datetime]")) {
+    const moment = new Date(element.dateTime);
+    if (Number.isNaN(moment.valueOf()) || element.title) continue;
+    element.title = element.dateTime;
+    element.textContent = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  }
+}
+
+function offerCopying(root) {
+  for (const button of root.querySelectorAll("button[data-copies]")) {
+    button.hidden = !navigator.clipboard;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.copies).textContent.trim());
+      button.textContent = "Copied";
+    });
+  }
+}
+
+// One open confirmation at a time, and Escape closes it, as people expect of what lies above a page.
+document.addEventListener("toggle", (event) => {
+  if (!(event.target.matches?.("details.confirm") && event.target.open)) return;
+  for (const other of document.querySelectorAll("details.confirm[open]")) if (other !== event.target) other.open = false;
+}, true);
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const open of document.querySelectorAll("details.confirm[open]")) {
+    open.open = false;
+    open.querySelector("summary").focus();
+  }
+});
+document.addEventListener("htmx:afterSettle", (event) => localize(event.target.isConnected ? event.target : document));
+
+localize(document);
+offerCopying(document);
+document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
