@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -140,16 +140,28 @@ def http_page(document: dict[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def states_page() -> str:
-    """The transitions of a run, from the table that the ledgers enforce."""
-    from amends.engine import TRANSITIONS
-
+def transitions_table(transitions: Mapping[Any, Mapping[Any, str]]) -> str:
+    """state → those that may follow, each with what brings it about, as a table."""
     lines = ["| from | to | when |", "| --- | --- | --- |"]
-    for state, followers in TRANSITIONS.items():
+    for state, followers in transitions.items():
         lines += [f"| `{state}` | `{follower}` | {cell(reason)} |" for follower, reason in followers.items()]
         if not followers:
             lines.append(f"| `{state}` | the end | |")
     return "\n".join(lines) + "\n"
+
+
+def states_page() -> str:
+    """The transitions of a run, from the table that the ledgers enforce."""
+    from amends.engine import TRANSITIONS
+
+    return transitions_table(TRANSITIONS)
+
+
+def order_states_page() -> str:
+    """The transitions of an order, from the table that the store enforces."""
+    from amends.store import ORDER_TRANSITIONS
+
+    return transitions_table(ORDER_TRANSITIONS)
 
 
 def openapi_document() -> dict[str, Any]:
@@ -176,6 +188,7 @@ def main() -> None:
         "settings.md": settings_page(),
         "http.md": http_page(document),
         "states.md": states_page(),
+        "order-states.md": order_states_page(),
     }
     for name, text in pages.items():
         (REFERENCE / name).write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""Orders made straight in the store, for tests that need no server."""
+"""Orders and datasets made straight in the store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from amends.database import Database, Transaction
+from amends.database import Database, Transaction, new_id
 from amends.store import (
     Asset,
     DatasetRecord,
@@ -19,6 +19,7 @@ from amends.store import (
     Store,
     TaskLease,
 )
+from tests.servers import RunningServer
 
 WORKSPACE = "ws_a"
 OPTIONS = ("cat", "dog", "bird")
@@ -122,3 +123,29 @@ def new_order(
         return definition
 
     return Desk(database, store, f"order_{number}", database.write(write))
+
+
+def dataset_on(
+    server: RunningServer, *datapoints: NewDatapoint, name: str | None = None, workspace_id: str | None = None
+) -> tuple[str, list[str]]:
+    """A dataset with these datapoints in the server's own store: its id, and theirs."""
+    services = server.owner.services
+    dataset_id = new_id("ds_")
+    workspace = workspace_id or services.default_workspace_id
+
+    def write(tx: Transaction) -> list[str]:
+        services.store.datasets.add(tx, DatasetRecord(dataset_id, workspace, name or dataset_id, None, 1.0))
+        added = services.store.datasets.add_datapoints(tx, dataset_id, datapoints) if datapoints else []
+        assert added is not None
+        return [one.id for one in added]
+
+    return dataset_id, services.database.write(write)
+
+
+def text(*assets: str, **more: Any) -> NewDatapoint:
+    """A datapoint of texts."""
+    return NewDatapoint("text", tuple(Asset("text", text=asset) for asset in assets), **more)
+
+
+def texts(*words: str) -> list[NewDatapoint]:
+    return [text(word) for word in words]

@@ -114,6 +114,34 @@ def datapoints_path(client: httpx2.Client) -> str:
     return f"/v1/datasets/{new_dataset(client)}/datapoints"
 
 
+def new_definition(client: httpx2.Client) -> str:
+    path = datapoints_path(client)
+    client.post(path, json=TEXTS)
+    return str(client.post("/v1/job-definitions", json=definition(path.split("/")[3])).json()["id"])
+
+
+def definition(dataset_id: str) -> dict[str, Any]:
+    return {"kind": "free_text", "name": "n", "instruction": "What is it?", "dataset_id": dataset_id}
+
+
+def order_path(client: httpx2.Client, rest: str = "", *, run: bool = True) -> str:
+    body = {"job_definition_id": new_definition(client), "run": run}
+    return f"/v1/orders/{client.post('/v1/orders', json=body).json()['id']}{rest}"
+
+
+def lease_path(client: httpx2.Client, rest: str) -> str:
+    task = client.post(order_path(client, "/tasks/next")).json()["task"]
+    return f"/v1/task-leases/{task['lease_id']}{rest}"
+
+
+def answered_path(client: httpx2.Client, rest: str) -> str:
+    path = order_path(client)
+    for _ in range(2):
+        lease_id = client.post(f"{path}/tasks/next").json()["task"]["lease_id"]
+        client.post(f"/v1/task-leases/{lease_id}/respond", json={"answer": "a"})
+    return path + rest
+
+
 # operation → how to make a request of it, once there is a client. Runs hold after their first item, so that none ends by itself.
 CALLS: dict[str, Callable[[httpx2.Client], Send]] = {
     "POST /v1/files": lambda client: upload(),
@@ -143,6 +171,22 @@ CALLS: dict[str, Callable[[httpx2.Client], Send]] = {
     "POST /v1/datasets/{dataset_id}/assets/check": lambda client: json_of(
         "POST", f"/v1/datasets/{new_dataset(client)}/assets/check", {"sha256": ["ab" * 32]}
     ),
+    "POST /v1/job-definitions": lambda client: json_of("POST", "/v1/job-definitions", definition(new_dataset(client))),
+    "POST /v1/orders": lambda client: json_of("POST", "/v1/orders", {"job_definition_id": new_definition(client)}),
+    "POST /v1/orders/{order_id}/run": lambda client: json_of("POST", order_path(client, "/run", run=False)),
+    "POST /v1/orders/{order_id}/pause": lambda client: json_of("POST", order_path(client, "/pause")),
+    "POST /v1/orders/{order_id}/cancel": lambda client: json_of("POST", order_path(client, "/cancel")),
+    "POST /v1/orders/{order_id}/invitations": lambda client: json_of("POST", order_path(client, "/invitations")),
+    "POST /v1/orders/{order_id}/annotators": lambda client: json_of(
+        "POST", order_path(client, "/annotators", run=False), {"model": "local/smollm2"}
+    ),
+    "POST /v1/orders/{order_id}/tasks/next": lambda client: json_of("POST", order_path(client, "/tasks/next")),
+    "POST /v1/orders/{order_id}/tasks/undo": lambda client: json_of("POST", answered_path(client, "/tasks/undo")),
+    "POST /v1/task-leases/{lease_id}/respond": lambda client: json_of(
+        "POST", lease_path(client, "/respond"), {"answer": "a cat"}
+    ),
+    "POST /v1/task-leases/{lease_id}/renew": lambda client: json_of("POST", lease_path(client, "/renew")),
+    "POST /v1/task-leases/{lease_id}/skip": lambda client: json_of("POST", lease_path(client, "/skip")),
     "POST /v1/api-keys": lambda client: json_of("POST", "/v1/api-keys", {"role": "member"}),
     "DELETE /v1/api-keys/{key_id}": lambda client: json_of("DELETE", f"/v1/api-keys/{new_key(client)}"),
     "POST /v1/credits/top-ups": lambda client: json_of("POST", "/v1/credits/top-ups", {"amount": 2}),
@@ -258,6 +302,10 @@ OTHER_BODIES: dict[str, Any] = {
     "POST /v1/datasets/{dataset_id}/datapoints": TEXTS[:1],
     "POST /v1/datasets/{dataset_id}/datapoints (URLs)": TEXTS,
     "POST /v1/datasets/{dataset_id}/assets/check": {"sha256": ["cd" * 32]},
+    "POST /v1/job-definitions": elsewise(name="other"),
+    "POST /v1/orders": elsewise(run=True),
+    "POST /v1/orders/{order_id}/annotators": {"model": "local/ocr"},
+    "POST /v1/task-leases/{lease_id}/respond": {"answer": "a dog"},
     "POST /v1/api-keys": {"role": "viewer"},
     "POST /v1/credits/top-ups": {"amount": 3},
     "POST /v1/batch-predictions": batch(4),

@@ -14,6 +14,8 @@ from tests.servers import RunningServer
 
 TUS = {"tus-resumable": "1.0.0", "upload-offset": "0"}
 BODIES: dict[str, Any] = {
+    "/respond": {"answer": 1},
+    "/annotators": {"model": "local/smollm2"},
     "/extend": {},
     "/retry": {},
     "/datapoints": [{"data_type": "text", "assets": [{"text": "theirs"}]}],
@@ -38,6 +40,7 @@ def owned(server: RunningServer) -> dict[str, str]:
         mine_too = [{"data_type": "text", "assets": [{"text": "mine"}]}, {"assets": [{"file_id": file}]}]
         added = client.post(f"/v1/datasets/{dataset}/datapoints", json=mine_too).json()
         openai_batch = client.post("/openai/v1/batches", json=whole).json()["id"]
+        labelling = labelled(client, dataset)
     ids = {
         "batch_id": batch,
         "run_id": batch,
@@ -48,8 +51,18 @@ def owned(server: RunningServer) -> dict[str, str]:
         "custom_id": "mine",
         "upload_id": upload,
         "openai_batch": openai_batch,
+        **labelling,
     }
     return {"file_id": file, **ids}
+
+
+def labelled(client: httpx2.Client, dataset_id: str) -> dict[str, str]:
+    """A job definition, its running order, and a lease on a task of it."""
+    body = {"kind": "free_text", "name": "mine", "instruction": "What is it?", "dataset_id": dataset_id}
+    definition = client.post("/v1/job-definitions", json=body).json()["id"]
+    order = client.post("/v1/orders", json={"job_definition_id": definition, "run": True}).json()["id"]
+    lease = client.post(f"/v1/orders/{order}/tasks/next").json()["task"]["lease_id"]
+    return {"job_definition_id": definition, "order_id": order, "lease_id": lease}
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +123,13 @@ def test_nothing_was_changed_by_the_attempts(server: RunningServer, owned: dict[
         dataset = client.get(f"/v1/datasets/{owned['dataset_id']}").json()
         assert (dataset["name"], dataset["datapoint_count"]) == ("mine", 1)  # of two: a text file is nothing to show
         assert client.get(f"/v1/uploads/{owned['upload_id']}").json()["received"] == 0
+        order = client.get(f"/v1/orders/{owned['order_id']}").json()
+        assert (order["status"], order["counts"]["responses"]) == ("running", 0)
+        assert len(client.get(f"/v1/orders/{owned['order_id']}/annotators").json()["data"]) == 1
 
 
 def test_lists_hold_nothing_of_another_workspace(owned: dict[str, str], stranger: httpx2.Client) -> None:
-    for path in ("/v1/files", "/v1/batch-predictions", "/v1/runs", "/v1/datasets"):
+    for path in ("/v1/files", "/v1/batch-predictions", "/v1/runs", "/v1/datasets", "/v1/orders", "/v1/job-definitions"):
         assert stranger.get(path).json()["data"] == []
         assert stranger.get(path, params={"after": owned["batch_id"]}).json().get("data", []) == []
     assert owned["key_id"] not in stranger.get("/v1/api-keys").text

@@ -6,7 +6,7 @@ import re
 import runpy
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -15,7 +15,9 @@ from amends.cli._app import app
 from amends.engine import TRANSITIONS
 from amends.models import MODELS
 from amends.problems import CATALOGUE
+from amends.processors.annotate._abilities import ABILITIES
 from amends.server.settings import Settings
+from amends.store import ORDER_TRANSITIONS, JobKind
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted((ROOT / "docs").glob("**/*.md"))
@@ -62,6 +64,19 @@ def test_every_transition_is_in_the_life_of_a_run(generator: dict[str, Any]) -> 
     for state, followers in TRANSITIONS.items():
         for follower in followers:
             assert f"| `{state}` | `{follower}` |" in page
+
+
+def test_every_transition_is_in_the_life_of_an_order(generator: dict[str, Any]) -> None:
+    page = generator["order_states_page"]()
+    for status, followers in ORDER_TRANSITIONS.items():
+        for follower in followers:
+            assert f"| `{status}` | `{follower}` |" in page
+
+
+def test_every_kind_and_every_model_that_labels_is_documented() -> None:
+    page = (ROOT / "docs" / "howto" / "labelling.md").read_text("utf-8")
+    for name in (*get_args(JobKind), *ABILITIES):
+        assert f"| `{name}` |" in page
 
 
 def test_every_model_is_documented() -> None:

@@ -45,7 +45,7 @@ def cluster_points(
     who, places = table[:, 0].astype(np.int64), table[:, 1:]
     each = np.array(weights, dtype=np.float64)
     group = _joined(places, radius)
-    whole = each.sum() or 1.0
+    whole = float(each.sum()) or 1.0
     found = [_cluster(places[group == number], who[group == number], each, whole) for number in np.unique(group)]
     return sorted(found, key=lambda cluster: (-cluster.support, cluster.centre))
 

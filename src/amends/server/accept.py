@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from amends.problems import ProblemError, problem
@@ -23,12 +24,20 @@ def result_format(accept: str | None) -> ResultFormat:
 
     Among ranges of the same quality the one written first wins.
     """
+    chosen = preferred(accept, [media_type for media_type, _ in _FORMATS])
+    if chosen is None:
+        raise ProblemError(problem("not_acceptable"))
+    return dict(_FORMATS)[chosen]
+
+
+def preferred(accept: str | None, media_types: Sequence[str]) -> str | None:
+    """That of the media types which ``Accept`` prefers, the first where it leaves the choice; None if it names none."""
     ranges = sorted(_ranges(accept or "*/*"), key=lambda pair: -pair[1])
     for media_range, quality in ranges:
-        chosen = _matching(media_range)
+        chosen = _matching(media_range, media_types)
         if chosen is not None and quality > 0:
             return chosen
-    raise ProblemError(problem("not_acceptable"))
+    return None
 
 
 def _ranges(accept: str) -> list[tuple[str, float]]:
@@ -48,9 +57,9 @@ def _quality(text: str) -> float:
         return 0.0
 
 
-def _matching(media_range: str) -> ResultFormat | None:
-    for media_type, result in _FORMATS:
+def _matching(media_range: str, media_types: Sequence[str]) -> str | None:
+    for media_type in media_types:
         kind = media_type.partition("/")[0]
         if media_range in ("*/*", f"{kind}/*", media_type):
-            return result
+            return media_type
     return None

@@ -51,6 +51,7 @@ from amends.server.openai.clerk import Clerk
 from amends.server.protocol import protocol_for
 from amends.server.services import Services
 from amends.server.settings import ServerSettings, Settings
+from amends.server.steward import Steward
 from amends.server.tracing import Traces
 from amends.server.watching import WatchedLedger
 from amends.store import IssuedKey, Store, Workspace, installation_id
@@ -198,6 +199,9 @@ class Owner:
         fetches = FetchClerk(self.services)
         fetches.start()
         stack.callback(fetches.close)
+        steward = Steward(self.services)
+        steward.start()
+        stack.callback(steward.close)
         if engine:
             engine.start()
             stack.callback(engine.close, self._settings.engine.grace_seconds)

@@ -1,0 +1,497 @@
+"""What an order's answers say together, per datapoint, and what its annotators are worth.
+
+The votes are read twice: once as numbers, of which the weights and the most probable answers follow, then task by task for the lines,
+so that an order of a million tasks is streamed and not held.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, Field
+from starlette.responses import Response, StreamingResponse
+
+from amends.database import rfc3339
+from amends.labelling import accuracy
+from amends.problems import FieldError, ProblemError, problem, validation_failed
+from amends.server.accept import preferred
+from amends.server.answers import encode
+from amends.server.services import Services
+from amends.store import Annotator, DatapointRecord, JobKind, Order, OrderStatus, Skip, Task
+from amends.store import Response as Answered
+
+if TYPE_CHECKING:
+    from amends.labelling import Votes
+
+Method = Literal["majority", "weighted", "dawid_skene"]
+ResultsFormat = Literal["json", "ndjson", "csv"]
+
+MEDIA_TYPES: Final[Mapping[ResultsFormat, str]] = {
+    "json": "application/json",
+    "ndjson": "application/x-ndjson",
+    "csv": "text/csv",
+}
+_PAGE: Final = 500
+_MOST_LABELS: Final = 50
+"""Beyond so many different answers a matrix of who confuses what with what means nothing."""
+_CHOSEN: Final = ("classification", "compare")
+_COLUMNS: Final = (
+    "datapoint_id", "state", "answer", "confidence", "agreement", "responses", "distribution", "group", "context", "private_metadata",
+    "truth",
+)  # fmt: skip
+
+
+class Share(BaseModel):
+    """One answer to a task. share: of the weight of those who answered; votes: how many said it."""
+
+    answer: Any
+    share: float
+    votes: int
+
+
+class ResponseObject(BaseModel):
+    annotator_id: str
+    answer: Any
+    weight: Annotated[float, Field(description="Of its annotator, 0 to 1: how often that is right.")]
+    elapsed_ms: int | None
+    created_at: str
+
+
+class SkipObject(BaseModel):
+    annotator_id: str
+    reason: str | None
+    created_at: str
+
+
+class ResultLine(BaseModel):
+    """What was said of one datapoint.
+
+    answer: null without responses. confidence: how probable it is (classification, compare), else the share of weight behind it.
+    agreement: of all pairs of responses, the share that says the same. truth: of a gold task.
+    """
+
+    object: Literal["order.result"] = "order.result"
+    datapoint_id: str
+    state: Literal["open", "done"]
+    answer: Any
+    confidence: float | None
+    agreement: float | None
+    distribution: list[Share]
+    responses: list[ResponseObject]
+    skips: list[SkipObject]
+    group: str | None
+    context: str | None
+    private_metadata: dict[str, Any] | None
+    assets: list[str]
+    gold: bool
+    truth: Any
+
+
+class AnnotatorWeight(BaseModel):
+    """What an annotator is worth. weight: how often it is right, 0 to 1.
+
+    confusion: by Dawid and Skene; of each true answer, in the order of ``labels``, how probably it says which.
+    """
+
+    id: str
+    name: str
+    kind: Literal["person", "model"]
+    responses: int
+    weight: float
+    gold_asked: int
+    gold_right: int
+    confusion: list[list[float]] | None
+
+
+class Ranked(BaseModel):
+    """An asset that was compared. strength: by Bradley and Terry; all sum to 1. wins: how often it was chosen."""
+
+    asset: str
+    strength: float
+    wins: int
+    comparisons: int
+
+
+class Agreement(BaseModel):
+    """Over the whole order; null where no two answered the same task, or answers are of no fixed number."""
+
+    percent: float | None
+    krippendorff_alpha: float | None
+
+
+class Results(BaseModel):
+    """An order's results as they stand. labels: what ``confusion`` is about. ranking: of a compare order, the strongest first."""
+
+    object: Literal["order.results"] = "order.results"
+    order_id: str
+    status: OrderStatus
+    kind: JobKind
+    method: Method
+    tasks: int
+    tasks_done: int
+    responses: int
+    agreement: Agreement
+    labels: list[Any]
+    annotators: list[AnnotatorWeight]
+    ranking: list[Ranked]
+    data: list[ResultLine]
+
+
+def results_format(accept: str | None) -> ResultsFormat:
+    """What ``Accept`` prefers; ProblemError not_acceptable if it names none of them."""
+    names: dict[str, ResultsFormat] = {kind: name for name, kind in MEDIA_TYPES.items()}
+    chosen = preferred(accept, [*names, "application/ndjson", "application/jsonl"])
+    if chosen is None:
+        raise ProblemError(problem("not_acceptable"))
+    return names.get(chosen, "ndjson")
+
+
+def stream(hub: Services, order: Order, method: Method | None, chosen: ResultsFormat) -> Response:
+    """The results in the format. ProblemError validation_failed for a method that the kind does not have."""
+    if method == "dawid_skene" and order.kind not in _CHOSEN:
+        message = f"dawid_skene is for answers that are chosen, and the order is of kind {order.kind}"
+        raise ProblemError(validation_failed([FieldError.at(("query", "method"), message)]))
+    aggregated = Aggregated.of(hub, order, method)
+    pieces = {"json": _json, "ndjson": _ndjson, "csv": _csv}[chosen](hub, order, aggregated)
+    return StreamingResponse(pieces, headers={"Vary": "Accept"}, media_type=MEDIA_TYPES[chosen])
+
+
+@dataclass
+class Aggregated:
+    """What was found out about an order as a whole.
+
+    weights: by annotator's id. labels: the answers that there are, in the order of the columns of ``posterior``, whose rows are tasks by
+    their place; None of a kind whose answers are not chosen.
+    """
+
+    order: Order
+    method: Method
+    annotators: Sequence[Annotator]
+    counts: Mapping[str, int]
+    weights: dict[str, float]
+    labels: list[Any] = field(default_factory=list)
+    posterior: Any = None
+    confusion: dict[str, list[list[float]]] = field(default_factory=dict)
+    agreement: tuple[float | None, float | None] = (None, None)
+
+    @classmethod
+    def of(cls, hub: Services, order: Order, method: Method | None) -> Aggregated:
+        annotators = hub.store.annotators.of_order(order.id)
+        weights = {one.id: accuracy(one.gold_right, one.gold_asked) for one in annotators}
+        default: Method = "dawid_skene" if order.kind in _CHOSEN else "weighted"
+        found = cls(order, method or default, annotators, hub.store.annotators.counts(order.id), weights)
+        if order.kind in _CHOSEN:
+            found._choose(hub)
+        elif found.method == "majority":
+            found.weights = dict.fromkeys(weights, 1.0)
+        return found
+
+    def _choose(self, hub: Services) -> None:
+        from amends.labelling import dawid_skene, krippendorff_alpha, majority, percent_agreement
+
+        votes, truth = self._votes(hub)
+        self.agreement = percent_agreement(votes), krippendorff_alpha(votes)
+        if self.method == "dawid_skene" and votes.labels > _MOST_LABELS:
+            self.method = "weighted"
+        if self.method == "dawid_skene":
+            estimate = dawid_skene(votes, truth=truth)
+            self.posterior = estimate.posterior
+            for place, one in enumerate(self.annotators):
+                if self.counts.get(one.id):
+                    self.weights[one.id] = round(float(estimate.skill[place]), 6)
+                    self.confusion[one.id] = estimate.confusion[place].round(4).tolist()
+            return
+        if self.method == "majority":
+            self.weights = dict.fromkeys(self.weights, 1.0)
+        import numpy as np
+
+        self.posterior = majority(votes, np.array([self.weights[one.id] for one in self.annotators]))
+
+    def _votes(self, hub: Services) -> tuple[Votes, dict[int, int]]:
+        """Every vote by numbers, and the gold tasks' truth."""
+        import numpy as np
+
+        from amends.labelling import Votes
+
+        who = {one.id: place for place, one in enumerate(self.annotators)}
+        number: dict[Any, int] = {}
+        table, truth, tasks = array("q"), dict[int, int](), 0
+        for page, answered in _pages(hub, self.order):
+            for task in page:
+                if task.is_gold:
+                    truth[tasks] = number.setdefault(_loads(task.truth), len(number))
+                for one in answered.get(task.seq, ()):
+                    if one.annotator_id in who:  # not one that came since they were counted
+                        label = number.setdefault(one.answer, len(number))
+                        table.extend((tasks, who[one.annotator_id], label))
+                tasks += 1
+        self.labels = list(number)
+        rows = np.frombuffer(table, dtype=np.int64).reshape(-1, 3) if table else np.zeros((0, 3), np.int64)
+        size = {"tasks": tasks, "annotators": len(who), "labels": max(len(number), 1)}
+        return Votes(rows[:, 0], rows[:, 1], rows[:, 2], **size), truth
+
+
+def lines(hub: Services, order: Order, aggregated: Aggregated) -> Iterator[dict[str, Any]]:
+    """What was said of each datapoint, in the order in which they were added."""
+    place = 0
+    for page, answered in _pages(hub, order):
+        first, last = page[0].seq - 1, page[-1].seq
+        datapoints = {one.seq: one for one in hub.store.datasets.datapoints(order.dataset_id, first, len(page))}
+        skipped: dict[int, list[Skip]] = {}
+        for skip in hub.store.tasks.skips(order.id, first, last):
+            skipped.setdefault(skip.seq, []).append(skip)
+        for task in page:
+            responses = answered.get(task.seq, [])
+            shown = _datapoint_members(datapoints.get(task.seq))
+            yield {
+                "object": "order.result",
+                "datapoint_id": task.datapoint_id,
+                "state": task.state,
+                **_verdict(aggregated, task, place, responses),
+                "responses": [_response_body(one, aggregated.weights) for one in responses],
+                "skips": [
+                    {"annotator_id": one.annotator_id, "reason": one.reason, "created_at": rfc3339(one.created_at)}
+                    for one in skipped.get(task.seq, ())
+                ],
+                **shown,
+                "gold": task.is_gold,
+                "truth": None if task.truth is None else _loads(task.truth),
+            }
+            place += 1
+
+
+def _verdict(aggregated: Aggregated, task: Task, place: int, responses: Sequence[Answered]) -> dict[str, Any]:
+    """answer, confidence, agreement and distribution of one task."""
+    if not responses:
+        return {"answer": None, "confidence": None, "agreement": None, "distribution": []}
+    match aggregated.order.kind:
+        case "free_text":
+            return _text_verdict(aggregated, responses)
+        case "locate":
+            return _point_verdict(aggregated, responses)
+    votes: dict[Any, int] = {}
+    for one in responses:
+        votes[one.answer] = votes.get(one.answer, 0) + 1
+    # Answers given while the stream was under way may be of a task that had no row yet.
+    row = aggregated.posterior[place] if place < len(aggregated.posterior) else []
+    shares = {
+        label: float(share)
+        for label, share in zip(aggregated.labels, row, strict=False)
+        if label in votes or share > 0.0005
+    }
+    whole = sum(shares.values())
+    if not whole:
+        shares, whole = {label: float(count) for label, count in votes.items()}, float(len(responses))
+    ranked = sorted(shares.items(), key=lambda pair: -pair[1])
+    return {
+        "answer": ranked[0][0],
+        "confidence": round(ranked[0][1] / whole, 6),
+        "agreement": _pairs_alike(list(votes.values())),
+        "distribution": [
+            {"answer": label, "share": round(share / whole, 6), "votes": votes.get(label, 0)} for label, share in ranked
+        ],
+    }
+
+
+def _text_verdict(aggregated: Aggregated, responses: Sequence[Answered]) -> dict[str, Any]:
+    from amends.labelling import group_texts, medoid
+
+    groups = group_texts(
+        [one.answer for one in responses], [aggregated.weights.get(one.annotator_id, 1.0) for one in responses]
+    )
+    whole = sum(group.weight for group in groups) or 1.0
+    chosen = medoid(groups)
+    return {
+        "answer": chosen.text,
+        "confidence": round(chosen.weight / whole, 6),
+        "agreement": _pairs_alike([len(group.members) for group in groups]),
+        "distribution": [
+            {"answer": group.text, "share": round(group.weight / whole, 6), "votes": len(group.members)}
+            for group in groups
+        ],
+    }
+
+
+def _point_verdict(aggregated: Aggregated, responses: Sequence[Answered]) -> dict[str, Any]:
+    """The places that more than half of the weight points to, or else the one that most does."""
+    from amends.labelling import cluster_points
+
+    points = [(who, point["x"], point["y"]) for who, one in enumerate(responses) for point in one.answer]
+    places = cluster_points(points, [aggregated.weights.get(one.annotator_id, 1.0) for one in responses])
+    shown = [place for place in places if place.support > 0.5] or places[:1]
+    return {
+        "answer": [_rounded(place.centre) for place in shown],
+        "confidence": round(min(place.support for place in shown), 6),
+        "agreement": None,
+        "distribution": [
+            {"answer": _rounded(place.centre), "share": round(place.support, 6), "votes": place.points}
+            for place in places
+        ],
+    }
+
+
+def _rounded(point: tuple[float, float]) -> dict[str, float]:
+    return {"x": round(point[0], 6), "y": round(point[1], 6)}
+
+
+def _pairs_alike(counts: Sequence[int]) -> float | None:
+    whole = sum(counts)
+    return None if whole < 2 else round(sum(each * (each - 1) for each in counts) / (whole * (whole - 1)), 6)
+
+
+def _response_body(one: Answered, weights: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "annotator_id": one.annotator_id,
+        "answer": one.answer,
+        "weight": weights.get(one.annotator_id, 1.0),
+        "elapsed_ms": one.elapsed_ms,
+        "created_at": rfc3339(one.created_at),
+    }
+
+
+def _datapoint_members(datapoint: DatapointRecord | None) -> dict[str, Any]:
+    if datapoint is None:  # deleted with its dataset
+        return {"group": None, "context": None, "private_metadata": None, "assets": []}
+    metadata = datapoint.private_metadata
+    return {
+        "group": datapoint.group,
+        "context": datapoint.context,
+        "private_metadata": None if metadata is None else dict(metadata),
+        "assets": [_named(datapoint, place) for place in range(len(datapoint.assets))],
+    }
+
+
+def _named(datapoint: DatapointRecord, place: int) -> str:
+    """What an asset is called: its text, URL or file name, else its content's hash."""
+    asset = datapoint.assets[place]
+    return asset.text or asset.url or asset.filename or str(asset.sha256)
+
+
+def ranking(hub: Services, order: Order, aggregated: Aggregated) -> list[dict[str, Any]]:
+    """All assets of an order that compares, the strongest first; each comparison weighs what its annotator does."""
+    if order.kind != "compare":
+        return []
+    import numpy as np
+
+    from amends.labelling import bradley_terry
+
+    number: dict[str, int] = {}
+    names: list[str] = []
+    pairs, weights = array("q"), array("d")
+    for page, answered in _pages(hub, order):
+        datapoints = {
+            one.seq: one for one in hub.store.datasets.datapoints(order.dataset_id, page[0].seq - 1, len(page))
+        }
+        for task in page:
+            datapoint = datapoints.get(task.seq)
+            if datapoint is None or task.is_gold:
+                continue
+            places = []
+            for place, asset in enumerate(datapoint.assets):
+                if asset.identity not in number:
+                    number[asset.identity] = len(names)
+                    names.append(_named(datapoint, place))
+                places.append(number[asset.identity])
+            for one in answered.get(task.seq, ()):
+                chosen = places[one.answer]
+                for other in places:
+                    if other != chosen:
+                        pairs.extend((chosen, other))
+                        weights.append(aggregated.weights.get(one.annotator_id, 1.0))
+    table = np.frombuffer(pairs, np.int64).reshape(-1, 2) if pairs else np.zeros((0, 2), np.int64)
+    strength = bradley_terry(table[:, 0], table[:, 1], len(names), weights=np.array(weights))
+    wins, losses = (np.bincount(table[:, side], minlength=len(names)) for side in (0, 1))
+    return [
+        {
+            "asset": names[place],
+            "strength": round(float(strength[place]), 6),
+            "wins": int(wins[place]),
+            "comparisons": int(wins[place] + losses[place]),
+        }
+        for place in np.argsort(-strength, kind="stable")
+    ]
+
+
+def summary(hub: Services, order: Order, aggregated: Aggregated) -> dict[str, Any]:
+    """All of the results but the lines."""
+    percent, alpha = (None if one is None else round(one, 6) for one in aggregated.agreement)
+    return {
+        "object": "order.results",
+        "order_id": order.id,
+        "status": order.status,
+        "kind": order.kind,
+        "method": aggregated.method,
+        "tasks": order.tasks,
+        "tasks_done": order.tasks_done,
+        "responses": order.responses,
+        "agreement": {"percent": percent, "krippendorff_alpha": alpha},
+        "labels": aggregated.labels if aggregated.confusion else [],
+        "annotators": [
+            {
+                "id": one.id,
+                "name": one.name,
+                "kind": one.kind,
+                "responses": aggregated.counts.get(one.id, 0),
+                "weight": aggregated.weights[one.id],
+                "gold_asked": one.gold_asked,
+                "gold_right": one.gold_right,
+                "confusion": aggregated.confusion.get(one.id),
+            }
+            for one in aggregated.annotators
+        ],
+        "ranking": ranking(hub, order, aggregated),
+    }
+
+
+def _json(hub: Services, order: Order, aggregated: Aggregated) -> Iterator[bytes]:
+    yield encode(summary(hub, order, aggregated))[:-1] + b',"data":['
+    comma = b""
+    for line in lines(hub, order, aggregated):
+        yield comma + encode(line)
+        comma = b","
+    yield b"]}"
+
+
+def _ndjson(hub: Services, order: Order, aggregated: Aggregated) -> Iterator[bytes]:
+    for line in lines(hub, order, aggregated):
+        yield encode(line) + b"\n"
+
+
+def _csv(hub: Services, order: Order, aggregated: Aggregated) -> Iterator[bytes]:
+    row = io.StringIO()
+    writer = csv.writer(row)
+    writer.writerow(_COLUMNS)
+    for line in lines(hub, order, aggregated):
+        writer.writerow([_cell(name, line[name]) for name in _COLUMNS])
+        yield row.getvalue().encode()
+        row.seek(0)
+        row.truncate()
+    yield row.getvalue().encode()
+
+
+def _cell(name: str, value: Any) -> Any:
+    if name == "responses":
+        return len(value)
+    return value if value is None or isinstance(value, str | int | float) else encode(value).decode()
+
+
+def _pages(hub: Services, order: Order) -> Iterator[tuple[list[Task], dict[int, list[Answered]]]]:
+    """The tasks, a page at a time, with their responses by seq."""
+    after = -1
+    while page := hub.store.tasks.after(order.id, after, _PAGE):
+        answered: dict[int, list[Answered]] = {}
+        for one in hub.store.tasks.responses(order.id, page[0].seq - 1, page[-1].seq):
+            answered.setdefault(one.seq, []).append(one)
+        yield page, answered
+        after = page[-1].seq
+
+
+def _loads(text: str | None) -> Any:
+    import json
+
+    return None if text is None else json.loads(text)
