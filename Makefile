@@ -39,7 +39,7 @@ bench: $(READY) .venv-bench/.installed  ## see benchmarks/README.md
 	$(BIN)/python -m benchmarks.middleware.run
 	$(BIN)/python -m benchmarks.retries.run
 	$(BIN)/python -m benchmarks.retries.run --real
-	$(BIN)/python -m benchmarks.provider.run
+	$(BIN)/python -m benchmarks.provider.run --prompts 10000
 	$(BIN)/python -m benchmarks.recovery.run
 
 serve: $(READY)
