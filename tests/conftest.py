@@ -7,12 +7,22 @@ from collections.abc import Iterator
 
 import pytest
 
+from amends.server import passwords
 from tests.postgres import database_of
 from tests.servers import RunningServer, running_server
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and every program that they start and interrupt, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Argon2id takes a tenth of a second on purpose, which the tests of everything else have no use for."""
+    usual = dict(passwords.PARAMETERS)
+    passwords.PARAMETERS.update(time_cost=1, memory_cost=8, parallelism=1)
+    yield
+    passwords.PARAMETERS.update(usual)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])

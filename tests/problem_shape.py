@@ -44,6 +44,25 @@ def assert_problem(
     return body
 
 
+def assert_detail(
+    answer: httpx2.Response, slug: str, *, error_code: str | None = None, detail: str | None = None
+) -> dict[str, Any]:
+    """The answer is a problem as clients of ``/api`` read it; its body."""
+    row = CATALOGUE[slug]
+    assert answer.status_code == row.status, (answer.status_code, answer.text)
+    assert answer.headers["content-type"] == "application/json"
+    body: dict[str, Any] = answer.json()
+    assert row.admits(body["error_code"])
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert isinstance(body["detail"], list if answer.status_code == 422 else str)
+    assert not _LEAKS.search(answer.text), answer.text
+    assert set(body["remedy"]) == _REMEDY
+    _assert_headers(answer, body)
+    assert error_code in (None, body["error_code"])
+    assert detail in (None, body["detail"])
+    return body
+
+
 def assert_enveloped(answer: httpx2.Response, slug: str | None = None) -> dict[str, Any]:
     """The answer is a problem as OpenAI's clients read it; its ``details``. slug: None for any."""
     assert answer.headers["content-type"] == "application/json"

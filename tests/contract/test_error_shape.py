@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -109,6 +110,7 @@ def test_pages_and_catalogue_know_the_same_types(shell: RunningServer) -> None:
             assert client.get(f"/errors/{row['slug']}").json()["example"]["status"] == CATALOGUE[row["slug"]].status
 
 
+@cache
 def operations() -> dict[str, Any]:
     return {
         f"{method.upper()} {path}": operation
@@ -121,13 +123,13 @@ def operations() -> dict[str, Any]:
 def test_every_operation_lists_its_problems_from_the_catalogue(name: str) -> None:
     listed = set()
     for status, answer in operations()[name]["responses"].items():
-        is_enveloped = " /openai/" in name
-        kind = "application/json" if is_enveloped else "application/problem+json"
+        is_enveloped, is_detailed = " /openai/" in name, " /api/" in name
+        kind = "application/json" if is_enveloped or is_detailed else "application/problem+json"
         content = answer.get("content", {}).get(kind)
         if int(status) < 400:
-            assert is_enveloped or content is None
+            assert is_enveloped or is_detailed or content is None
             continue
-        shape = "Envelope" if is_enveloped else "Problem"
+        shape = "Envelope" if is_enveloped else "Detail" if is_detailed else "Problem"
         assert content["schema"] == {"$ref": f"#/components/schemas/{shape}"}
         for slug in content["examples"]:
             assert int(status) == (400 if is_enveloped and CATALOGUE[slug].status == 422 else CATALOGUE[slug].status)

@@ -16,11 +16,13 @@ from starlette.responses import Response
 from amends import __version__
 from amends.problems import ProblemError, problem
 from amends.server import (
+    accounts,
     batches,
     credits,
     datasets,
     files,
     health,
+    invitations,
     job_definitions,
     keys,
     metrics,
@@ -31,6 +33,7 @@ from amends.server import (
     runs,
     tasks,
     uploads,
+    users,
 )
 from amends.server.entrance import Entrance
 from amends.server.openapi import openapi
@@ -43,6 +46,9 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     runs.router,
     datasets.router,
     keys.router,
+    accounts.router,
+    users.router,
+    invitations.router,
     credits.router,
     job_definitions.router,
     orders.router,

@@ -11,12 +11,14 @@ from starlette.types import Scope
 
 from amends.problems import ProblemError, invalid_credentials, no_permission, not_authenticated
 from amends.server.services import Services
-from amends.store import Key, Mode, Role, Session
+from amends.store import KEY_PREFIX, Key, Mode, Role, Session
 
 _RANK: dict[Role, int] = {"viewer": 0, "member": 1, "admin": 2, "owner": 3}
 _OWN_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SIMULATE = b"amends-simulate"
 _PROTECTED = ("/v1/", "/api/", "/openai/")
+OPEN = frozenset({"/api/auth/register", "/api/auth/login", "/api/auth/refresh"})
+"""What is asked before anybody is known."""
 _PAGES = ("/ui/", "/label/")
 COOKIE = "amends_session"
 """Holds the secret of a session. It opens the pages and nothing else, so that no page of somebody else can use the API with it."""
@@ -59,7 +61,7 @@ class Caller:
 
 
 class Authenticator:
-    """Finds out who sent a request. Keys are looked up in memory."""
+    """Finds out who sent a request. Keys and sessions are looked up in memory."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -73,7 +75,8 @@ class Authenticator:
         path = scope["path"]
         if (path == "/" or (path + "/").startswith(_PAGES)) and SIMULATE not in fields:
             return self._visitor(scope)
-        if not (path.startswith(_PROTECTED) or path + "/" in _PROTECTED or SIMULATE in fields):
+        is_protected = (path.startswith(_PROTECTED) or path + "/" in _PROTECTED) and path not in OPEN
+        if not (is_protected or SIMULATE in fields):
             return None
         if scope.get("state", {}).get("is_local"):
             return self._owner(is_local=True)
@@ -82,10 +85,18 @@ class Authenticator:
             if self.services.settings.server.no_auth and not _is_from_a_web_page(scope["headers"]):
                 return self._owner(is_local=False)
             raise ProblemError(not_authenticated())
-        key = self.services.store.keys.authenticate(secret := credentials.pop()) if len(credentials) == 1 else None
-        if key is None:
+        found = self._bearer(credentials.pop()) if len(credentials) == 1 else None
+        if found is None:
             raise ProblemError(invalid_credentials())
-        return caller_of(key, secret)
+        return found
+
+    def _bearer(self, secret: str) -> Caller | None:
+        """Whose key or access token it is; None for nobody's. ProblemError for a token whose time is over."""
+        if secret.startswith(KEY_PREFIX):
+            key = self.services.store.keys.authenticate(secret)
+            return None if key is None else caller_of(key, secret)
+        session = self.services.store.sessions.get(self.services.tokens.session_id(secret))
+        return None if session is None else caller_in(session, secret)
 
     def _visitor(self, scope: Scope) -> Caller | None:
         """Who looks at a page for people."""

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import socket
 import tempfile
 import time
@@ -139,6 +140,23 @@ class DataDirectory:
             draft = self.path / "installation.new"
             draft.write_text(installation_id + "\n", "ascii")
             draft.replace(mark)
+
+    def secret(self) -> bytes:
+        """What keys of the installation are derived from: 256 random bits, made by its first owner, for this user's eyes only.
+
+        Beside the database and not in it, so that a copy of that opens nothing.
+        """
+        kept = self.path / "secret"
+        try:
+            return kept.read_bytes()
+        except FileNotFoundError:
+            draft, made = self.path / "secret.new", secrets.token_bytes(32)
+            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(made)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(kept)
+            return made
 
     def announce(self, *, url: str | None, command: str) -> None:
         """Write down who owns the directory, for ``find_owner``. Call it once the socket answers."""

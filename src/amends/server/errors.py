@@ -52,7 +52,9 @@ _SLUG_OF_STATUS: Final = {
     422: "validation_failed",
     503: "service_unavailable",
 }
-_NEVER_SHOWN: Final = frozenset({"authorization", "x-api-key"})
+_NEVER_SHOWN: Final = frozenset(
+    {"authorization", "x-api-key", "password", "current_password", "new_password", "refresh_token", "invitation"}
+)
 
 
 def problem_of(error: BaseException) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Final
 
 import structlog
 
@@ -13,6 +14,9 @@ from amends.server.sweep import BlobSweep
 from amends.server.uploads import sweep_uploads
 
 log = structlog.get_logger("amends.server")
+
+_INVITATION_SECONDS: Final = 30 * 86_400.0
+"""Who came by an invitation can be looked up for so long after its time was over."""
 
 
 class Housekeeping:
@@ -50,6 +54,8 @@ class Housekeeping:
             pass
         while not self._stopping.is_set() and services.database.write(services.store.sessions.delete_expired):
             pass
+        while not self._stopping.is_set() and services.database.write(self._forget_invitations):
+            pass
         while not self._stopping.is_set() and services.database.write(self._forget_batches):
             pass
         while not self._stopping.is_set() and services.database.write(self._forget_fetches):
@@ -57,6 +63,9 @@ class Housekeeping:
         for dataset_id in services.store.datasets.deleted():
             self._clear(dataset_id)
         self._sweep.step()
+
+    def _forget_invitations(self, tx: Transaction) -> int:
+        return self._services.store.invitations.delete_outdated(tx, before=self._services.now() - _INVITATION_SECONDS)
 
     def _forget_batches(self, tx: Transaction) -> int:
         """Of OpenAI's surface; their runs are the engine's to forget, by the same schedule."""

@@ -140,10 +140,13 @@ class Guard:
 
 
 @asynccontextmanager
-async def idempotent(request: Request, digest: bytes | None) -> AsyncIterator[Guard]:
+async def idempotent(
+    request: Request, digest: bytes | None, *, workspace_id: str | None = None
+) -> AsyncIterator[Guard]:
     """Guard a mutating request by its ``Idempotency-Key``, if it has one.
 
     digest: of the parsed body (``digest_of``); None for a body that is streamed (say it by ``guard.settle`` later).
+    workspace_id: whose key it is, where that is not the caller's.
     Raises ProblemError: conflict for another body under the same key or a first request that still runs.
     """
     key = _key_of(request)
@@ -151,7 +154,8 @@ async def idempotent(request: Request, digest: bytes | None) -> AsyncIterator[Gu
         yield Guard()
         return
     service = services(request).idempotency
-    scope = Scope.of(caller(request).workspace_id, request.method, request.url.path, key)
+    whose = caller(request).workspace_id if workspace_id is None else workspace_id
+    scope = Scope.of(whose, request.method, request.url.path, key)
     if scope.digest in service.held:
         raise ProblemError(idempotency_in_progress(_RETRY_SECONDS))
     service.held.add(scope.digest)

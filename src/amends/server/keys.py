@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -15,6 +14,7 @@ from amends.database import Transaction, rfc3339
 from amends.problems import ProblemError, idempotency_conflict, no_permission, not_found
 from amends.server.auth import Caller
 from amends.server.idempotency import Guard, body_digest, idempotent
+from amends.server.once import NONCE, new_nonce, source_of
 from amends.server.pagination import After, Limit, Page, page
 from amends.server.routing import Route
 from amends.server.services import Services, hub, who
@@ -26,8 +26,6 @@ Hub = Annotated[Services, Depends(hub)]
 Who = Annotated[Caller, Depends(who)]
 KeyId = Annotated[str, Path(max_length=128, description="The key's id.")]
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
-
-_NONCE = "nonce"
 
 
 class Me(BaseModel):
@@ -92,7 +90,7 @@ async def create_key(request: Request, hub: Hub, who: Who, new: NewKey) -> Respo
     async with idempotent(request, await body_digest(request)) as guard:
         if guard.replay:
             return _again(hub, who, guard, guard.replay)
-        nonce = secrets.token_hex(16)
+        nonce = new_nonce()
         issued = await asyncio.wrap_future(hub.database.submit(lambda tx: _issue(tx, hub, who, new, guard, nonce)))
     hub.store.keys.admit(issued.key)
     return JSONResponse({**_wire(issued.key).model_dump(), "key": issued.secret}, 201, _location(issued.key.id))
@@ -132,7 +130,7 @@ async def revoke_key(request: Request, hub: Hub, who: Who, key_id: KeyId) -> Res
 
 def _issue(tx: Transaction, hub: Services, who: Caller, new: NewKey, guard: Guard, nonce: str) -> IssuedKey:
     workspace_id = hub.store.workspaces.ensure(tx, new.workspace).id if new.workspace else who.workspace_id
-    user_id = hub.store.workspaces.ensure_user(tx, workspace_id, new.user).id if new.user else None
+    user_id = hub.store.accounts.ensure(tx, workspace_id, new.user, new.role).id if new.user else None
     issued = hub.store.keys.issue(
         tx,
         workspace_id,
@@ -141,25 +139,16 @@ def _issue(tx: Transaction, hub: Services, who: Caller, new: NewKey, guard: Guar
         user_id=user_id,
         name=new.name,
         created_by=who.key_id,
-        secret=_secret(who, guard.key, new.mode, nonce) if guard.key else None,
+        secret=make_secret(new.mode, derived_from=source_of(who, guard, nonce)),
     )
-    stored = {**_wire(issued.key).model_dump(), _NONCE: nonce}
+    stored = {**_wire(issued.key).model_dump(), NONCE: nonce}
     guard.store(tx, 201, stored, headers=_location(issued.key.id), resource_id=issued.key.id)
     return issued
 
 
-def _secret(who: Caller, idempotency_key: str, mode: Mode, nonce: str) -> str:
-    """A secret that the stored answer need not hold: it follows from what only the caller brings, this time and the next.
-
-    The credential has 256 random bits and the nonce is fresh, so the secret is as good as a random one. Through the local socket,
-    where there is no credential, the Idempotency-Key takes its place: it is stored hashed.
-    """
-    return make_secret(mode, derived_from=(f"{who.credential}\0{idempotency_key}".encode(), bytes.fromhex(nonce)))
-
-
 def _again(hub: Services, who: Caller, guard: Guard, replay: Response) -> Response:
     stored: dict[str, Any] = json.loads(bytes(replay.body))
-    secret = _secret(who, guard.key or "", stored["mode"], stored.pop(_NONCE))
+    secret = make_secret(stored["mode"], derived_from=source_of(who, guard, stored.pop(NONCE)))
     known = hub.store.keys.authenticate(secret)
     if known is None or known.id != stored["id"]:
         # Revoked since, or asked for with another credential than the first time.

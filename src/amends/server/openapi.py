@@ -13,14 +13,18 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from amends import __version__
-from amends.problems import CATALOGUE, problem, render
+from amends.problems import CATALOGUE, Dialect, problem, render
+from amends.server.auth import OPEN
 from amends.server.rates import kind_of
 
 PROBLEM_JSON: Final = "application/problem+json"
 _EXAMPLE_URL: Final = "http://127.0.0.1:8080"
 _MUTATING: Final = frozenset({"post", "patch", "put", "delete"})
 _OPENAI: Final = "/openai/v1"
-_PROTECTED: Final = ("/v1", _OPENAI)
+_API: Final = "/api"
+_PROTECTED: Final = ("/v1", _API, _OPENAI)
+_UNREPEATED: Final = frozenset({"/api/auth/login", "/api/auth/refresh", "/api/auth/logout"})
+"""What takes no Idempotency-Key, see ``amends.server.accounts``."""
 _METHODS: Final = _MUTATING | {"get", "head", "options"}
 
 Responses = dict[int | str, dict[str, Any]]
@@ -90,7 +94,8 @@ def _complete(document: dict[str, Any]) -> None:
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    schemas |= {"Problem": _PROBLEM, "Remedy": _REMEDY, "FieldError": _FIELD_ERROR, "Envelope": _ENVELOPE}
+    schemas |= {"Problem": _PROBLEM, "Remedy": _REMEDY, "FieldError": _FIELD_ERROR, "Envelope": _ENVELOPE,
+                "Detail": _DETAIL}  # fmt: skip
     components["examples"] = _examples()
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer ak_live_…`"},
@@ -115,12 +120,15 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
         }
     if path.startswith(_OPENAI):
         responses = operation["responses"] = _in_envelopes(responses)
+    elif path.startswith(_API):
+        _to_detail(responses)
     if path.startswith(_PROTECTED):
-        if kind_of(method.upper(), path) is not None:
-            for answer in responses.values():
-                answer["headers"] |= _RATE_HEADERS
-        operation["security"] = [{"bearer": []}, {"key": []}]
-        if method in _MUTATING:
+        if path not in OPEN:
+            if kind_of(method.upper(), path) is not None:
+                for answer in responses.values():
+                    answer["headers"] |= _RATE_HEADERS
+            operation["security"] = [{"bearer": []}, {"key": []}]
+        if method in _MUTATING and path not in _UNREPEATED:
             operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
     operation["responses"] = dict(sorted(responses.items()))
 
@@ -137,6 +145,19 @@ def _in_envelopes(responses: Mapping[str, Any]) -> dict[str, Any]:
     return inside
 
 
+def _to_detail(responses: Mapping[str, Any]) -> None:
+    """Have the problems among the answers said as clients of ``/api`` expect them."""
+    for answer in responses.values():
+        examples = answer.get("content", {}).pop(PROBLEM_JSON, {}).get("examples", {})
+        if examples:
+            shown = {slug: {"value": _in_dialect(slug, "detail")} for slug in examples}
+            answer["content"]["application/json"] = {"schema": _DETAIL_REF, "examples": shown}
+
+
+def _in_dialect(slug: str, dialect: Dialect) -> dict[str, Any]:
+    return render(problem(slug, **dict(CATALOGUE[slug].example)), dialect, _EXAMPLE_URL)[1]
+
+
 def _enveloped(slug: str) -> dict[str, Any]:
     what = problem(slug, **dict(CATALOGUE[slug].example))
     return render(what.replace(status=400) if what.status == 422 else what, "envelope", _EXAMPLE_URL)[1]
@@ -147,8 +168,9 @@ def _usual(path: str, method: str, operation: Mapping[str, Any]) -> Iterable[str
     yield from ("malformed_request", "internal_server_error", "service_unavailable")
     if not path.startswith(_PROTECTED):
         return
-    yield from ("no_authentication", "insufficient_permissions", "payload_too_large", "validation_failed")
-    yield "rate_limit_exceeded"
+    yield from ("payload_too_large", "validation_failed")
+    if path not in OPEN:
+        yield from ("no_authentication", "insufficient_permissions", "rate_limit_exceeded")
     if "{" in path:
         yield "resource_not_found"
     if method in _MUTATING:
@@ -242,6 +264,37 @@ _ENVELOPE: Final = {
             },
         }
     },
+}
+_DETAIL_REF: Final = {"$ref": "#/components/schemas/Detail"}
+_DETAIL: Final = {
+    "type": "object",
+    "description": "A problem as clients of `/api` read it. `detail` is a list where the status is 422, else a sentence.",
+    "required": ["detail", "error_code", "remedy", "request_id"],
+    "properties": {
+        "detail": {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["type", "loc", "msg", "input"],
+                        "properties": {
+                            "type": {"type": "string"},
+                            "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
+                            "msg": {"type": "string"},
+                            "input": {},
+                        },
+                    },
+                },
+            ]
+        },
+        "error_code": {"type": "string"},
+        "field": {"type": "string", "description": "The one field at fault, where there is one."},
+        "remedy": {"$ref": "#/components/schemas/Remedy"},
+        "request_id": {"type": ["string", "null"]},
+    },
+    "additionalProperties": True,
 }
 _PROBLEM: Final = {
     "type": "object",

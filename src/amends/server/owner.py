@@ -12,6 +12,7 @@ import signal
 import socket as sockets
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -45,13 +46,17 @@ from amends.server.fetches import FetchClerk
 from amends.server.housekeeping import Housekeeping
 from amends.server.idempotency import Idempotency
 from amends.server.inspector import Inspector
+from amends.server.logins import Logins
 from amends.server.logs import configure_logs
 from amends.server.metrics import Metrics
 from amends.server.openai.clerk import Clerk
+from amends.server.passwords import Passwords
 from amends.server.protocol import protocol_for
+from amends.server.sealing import Sealing
 from amends.server.services import Services
 from amends.server.settings import ServerSettings, Settings
 from amends.server.steward import Steward
+from amends.server.tokens import Tokens
 from amends.server.tracing import Traces
 from amends.server.watching import WatchedLedger
 from amends.store import IssuedKey, Store, Workspace, installation_id
@@ -155,8 +160,8 @@ class Owner:
         directory.belong_to(database.write(installation_id))
         blobs = LocalBlobs(directory.blobs)
         blobs.clear_strays()
-        ledger = ledger_on(database)
         store = Store(database, keep_idempotency_seconds=self._settings.retention.idempotency_hours * 3_600)
+        ledger = ledger_on(database)
         store.idempotency.release_dead()
         ledger.abandon_receiving()
         ledger.release_all()
@@ -173,6 +178,9 @@ class Owner:
         stack.callback(answering.close)
         inspector = Inspector()
         stack.callback(inspector.close)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        sealing = Sealing(directory.secret())
         self.services = Services(
             settings=self._settings,
             database=database,
@@ -185,6 +193,9 @@ class Owner:
             processors=processors(),
             idempotency=Idempotency(database, store.idempotency),
             inspector=inspector,
+            sealing=sealing,
+            tokens=Tokens(sealing, now=time.time),
+            logins=Logins(database, store, passwords),
             metrics=metrics,
             public_url=(self._settings.server.public_url or self.url or EMBEDDED_URL).rstrip("/"),
             default_workspace_id=first.workspace.id,
@@ -303,7 +314,7 @@ def _first_start(tx: Transaction, store: Store, *, needs_key: bool) -> _FirstSta
     workspace = store.workspaces.ensure(tx, _DEFAULT_WORKSPACE)
     if not needs_key or store.keys.has_any(tx):
         return _FirstStart(workspace, None)
-    user = store.workspaces.ensure_user(tx, workspace.id, _FIRST_USER)
+    user = store.accounts.ensure(tx, workspace.id, _FIRST_USER, "owner")
     return _FirstStart(workspace, store.keys.issue(tx, workspace.id, role="owner", user_id=user.id, name="first key"))
 
 

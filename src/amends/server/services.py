@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from amends.server.auth import Caller
     from amends.server.idempotency import Idempotency
     from amends.server.inspector import Inspector
+    from amends.server.logins import Logins
     from amends.server.metrics import Metrics
+    from amends.server.sealing import Sealing
     from amends.server.settings import Settings
+    from amends.server.tokens import Tokens
     from amends.server.tracing import Traces
 
 
@@ -51,6 +54,9 @@ class Services:
     processors: Mapping[str, Processor]
     idempotency: Idempotency
     inspector: Inspector
+    sealing: Sealing
+    tokens: Tokens
+    logins: Logins
     metrics: Metrics
     public_url: str
     default_workspace_id: str

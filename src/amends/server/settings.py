@@ -20,6 +20,7 @@ from amends.models.providers import Provider, read_providers
 
 LogFormat = Literal["text", "json"]
 FillGaps = Literal["off", "likely", "model"]
+Registration = Literal["open", "invite", "closed"]
 
 
 # Settings of the design that a later version will take; who sets them must not think that they count.
@@ -98,6 +99,22 @@ class LimitSettings:
     )
     multipart_fields: int = _setting(32, "Most fields of a multipart form, the file not counted.")
     multipart_field_bytes: int = _setting(64 << 10, "Longest field of a multipart form.")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """People who sign in."""
+
+    registration: Registration | None = _setting(
+        None,
+        "Who may register: `open` is everybody, `invite` whoever has an invitation, `closed` nobody; by default open to this "
+        "machine where nothing else is listened to, else by invitation.",
+    )
+    token_seconds: int = _setting(3_600, "How long an access token is good.", least=1)
+    refresh_days: float = _setting(
+        30.0, "How long a refresh token is good, and so who logged in, since the last refresh."
+    )
+    invitation_hours: float = _setting(168.0, "How long an invitation is good.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +203,7 @@ class Settings:
 
     server: ServerSettings = field(default_factory=ServerSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     engine: EngineGroup = field(default_factory=EngineGroup)
     models: ModelSettings = field(default_factory=ModelSettings)

@@ -1,5 +1,6 @@
 """The rest of the database: everything but runs and their items."""
 
+from amends.store._accounts import Account, Accounts, EmailTaken, LastOwner, NameTaken, User, comparable
 from amends.store._annotators import Annotator, AnnotatorKind, Annotators
 from amends.store._datasets import (
     Added,
@@ -14,8 +15,9 @@ from amends.store._fetches import Fetched, Fetches, FetchRecord, WaitingOutcome
 from amends.store._files import ExpiredFile, FileRecord, FileRef, Files
 from amends.store._idempotency import Claim, Fenced, IdempotencyKeys, Scope
 from amends.store._installation import installation_id
+from amends.store._invitations import Invitation, Invitations
 from amends.store._job_definitions import JobDefinition, JobDefinitions, JobKind, LabellingSettings
-from amends.store._keys import IssuedKey, Key, Keys, Mode, Role, make_secret
+from amends.store._keys import KEY_PREFIX, IssuedKey, Key, Keys, Mode, Role, digest_of, make_bits, make_secret
 from amends.store._openai_batches import BatchState, OpenAIBatch, OpenAIBatches, Written
 from amends.store._orders import ORDER_TRANSITIONS, Order, Orders, OrderStatus
 from amends.store._sessions import Session, Sessions
@@ -32,10 +34,13 @@ from amends.store._tasks import (
     Undone,
 )
 from amends.store._uploads import UploadRecord, Uploads
-from amends.store._workspaces import User, Workspace, Workspaces
+from amends.store._workspaces import Workspace, Workspaces
 
 __all__ = [
+    "KEY_PREFIX",
     "ORDER_TRANSITIONS",
+    "Account",
+    "Accounts",
     "Added",
     "Annotator",
     "AnnotatorKind",
@@ -47,6 +52,7 @@ __all__ = [
     "DatapointRecord",
     "DatasetRecord",
     "Datasets",
+    "EmailTaken",
     "ExpiredFile",
     "Fenced",
     "FetchRecord",
@@ -56,6 +62,8 @@ __all__ = [
     "FileRef",
     "Files",
     "IdempotencyKeys",
+    "Invitation",
+    "Invitations",
     "IssuedKey",
     "JobDefinition",
     "JobDefinitions",
@@ -63,8 +71,10 @@ __all__ = [
     "Key",
     "Keys",
     "LabellingSettings",
+    "LastOwner",
     "Mode",
     "ModelAnswer",
+    "NameTaken",
     "NewDatapoint",
     "OpenAIBatch",
     "OpenAIBatches",
@@ -91,6 +101,9 @@ __all__ = [
     "Workspace",
     "Workspaces",
     "Written",
+    "comparable",
+    "digest_of",
     "installation_id",
+    "make_bits",
     "make_secret",
 ]

@@ -22,6 +22,7 @@ Role = Literal["viewer", "member", "admin", "owner"]
 Mode = Literal["live", "test"]
 
 ROLES: Final[tuple[Role, ...]] = ("viewer", "member", "admin", "owner")
+KEY_PREFIX: Final = "ak_"
 _SHOWN: Final = 12
 
 
@@ -57,20 +58,23 @@ def digest_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def make_secret(mode: Mode, *, derived_from: Sequence[bytes] = ()) -> str:
-    """A new secret: 256 random bits, or those derived from secrets that only its receiver brings again.
+def make_bits(derived_from: Sequence[bytes] = ()) -> bytes:
+    """256 random bits for a new secret, or those derived from secrets that only its receiver brings again.
 
     derived_from: the first is the key of an HMAC-SHA256 over the others. A response that holds a derived secret can be given
-    again without being kept, see ``amends.server.keys``.
+    again without being kept, see ``amends.server.once``.
     """
-    if derived_from:
-        mac = hmac.new(derived_from[0], digestmod=hashlib.sha256)
-        for part in derived_from[1:]:
-            mac.update(len(part).to_bytes(8, "big") + part)
-        bits = mac.digest()
-    else:
-        bits = secrets.token_bytes(32)
-    return f"ak_{mode}_" + urlsafe_b64encode(bits).decode().rstrip("=")
+    if not derived_from:
+        return secrets.token_bytes(32)
+    mac = hmac.new(derived_from[0], digestmod=hashlib.sha256)
+    for part in derived_from[1:]:
+        mac.update(len(part).to_bytes(8, "big") + part)
+    return mac.digest()
+
+
+def make_secret(mode: Mode, *, derived_from: Sequence[bytes] = ()) -> str:
+    """A new key's secret, out of ``make_bits``."""
+    return f"{KEY_PREFIX}{mode}_" + urlsafe_b64encode(make_bits(derived_from)).decode().rstrip("=")
 
 
 class Keys:
@@ -134,6 +138,10 @@ class Keys:
         with self._database.read() as tx:
             rows = tx.execute(QUERIES.list_keys, {"workspace_id": workspace_id, "after": after, "limit": limit})
             return [_key(row) for row in rows]
+
+    def of_user(self, user_id: str) -> list[Key]:
+        """The user's keys that open something."""
+        return [key for key in self._usable.values() if key.user_id == user_id]
 
     def revoke(self, tx: Transaction, key: Key) -> Key:
         """Write that the key is revoked; the revoked key. ``dismiss`` it once the transaction is durable."""

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable
 
 from amends.database import Database
+from amends.store._accounts import Accounts
 from amends.store._annotators import Annotators
 from amends.store._datasets import Datasets
 from amends.store._fetches import Fetches
 from amends.store._files import Files
 from amends.store._idempotency import KEEP_SECONDS, IdempotencyKeys
+from amends.store._invitations import Invitations
 from amends.store._job_definitions import JobDefinitions
 from amends.store._keys import Keys
 from amends.store._openai_batches import OpenAIBatches
@@ -37,6 +39,8 @@ class Store:
         monotonic: Callable[[], float] | None = None,
     ) -> None:
         self.workspaces = Workspaces(database, now=now)
+        self.accounts = Accounts(database, now=now)
+        self.invitations = Invitations(database, now=now)
         self.keys = Keys(database, now=now)
         self.sessions = Sessions(database, now=now)
         self.files = Files(database, now=now)

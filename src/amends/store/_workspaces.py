@@ -1,10 +1,9 @@
-"""Workspaces and the users in them."""
+"""Workspaces: the tenants of the installation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from uuid import uuid4
 
 from amends.database import Database, Transaction, load_queries, new_id
 
@@ -16,16 +15,6 @@ class Workspace:
     """A tenant. name: unique in the installation."""
 
     id: str
-    name: str
-    created_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A person of a workspace. id: a plain UUID; name: unique in the workspace."""
-
-    id: str
-    workspace_id: str
     name: str
     created_at: float
 
@@ -47,16 +36,16 @@ class Workspaces:
         tx.lock(QUERIES.lock_name, (name,))
         if row := tx.one(QUERIES.get_workspace_by_name, {"name": name}):
             return Workspace(*row)
-        made = Workspace(new_id("ws_", now=self._now()), name, self._now())
-        tx.execute(QUERIES.insert_workspace, {"id": made.id, "name": name, "created_at": made.created_at})
-        return made
+        return self._insert(tx, new_id("ws_", now=self._now()), name)
 
-    def ensure_user(self, tx: Transaction, workspace_id: str, name: str) -> User:
-        """The workspace's user of that name, made if new."""
-        tx.lock(QUERIES.lock_name, (f"{workspace_id} {name}",))
-        if row := tx.one(QUERIES.get_user_by_name, {"workspace_id": workspace_id, "name": name}):
-            return User(*row)
-        made = User(str(uuid4()), workspace_id, name, self._now())
-        values = {"id": made.id, "workspace_id": workspace_id, "name": name, "created_at": made.created_at}
-        tx.execute(QUERIES.insert_user, values)
+    def found(self, tx: Transaction, name: str) -> Workspace:
+        """A workspace of its own, of that name where nobody has it: whoever registers comes into no other's."""
+        tx.lock(QUERIES.lock_name, (name,))
+        workspace_id = new_id("ws_", now=self._now())
+        is_taken = tx.one(QUERIES.get_workspace_by_name, {"name": name})
+        return self._insert(tx, workspace_id, f"{name} {workspace_id}" if is_taken else name)
+
+    def _insert(self, tx: Transaction, workspace_id: str, name: str) -> Workspace:
+        made = Workspace(workspace_id, name, self._now())
+        tx.execute(QUERIES.insert_workspace, {"id": made.id, "name": name, "created_at": made.created_at})
         return made

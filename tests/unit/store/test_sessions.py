@@ -46,7 +46,7 @@ def key(database: Database, store: Store) -> Key:
 
     def work(tx: Transaction) -> Key:
         workspace = store.workspaces.ensure(tx, "mine")
-        user = store.workspaces.ensure_user(tx, workspace.id, "ada")
+        user = store.accounts.ensure(tx, workspace.id, "ada")
         return store.keys.issue(tx, workspace.id, role="admin", user_id=user.id).key
 
     return database.write(work)

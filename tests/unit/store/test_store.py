@@ -63,7 +63,7 @@ def test_a_name_that_is_new_to_many_at_once_is_made_once(database: Database, sto
         made = set(threads.map(lambda _: database.write(lambda tx: store.workspaces.ensure(tx, "new")).id, range(16)))
         workspace_id = made.pop()
         users = threads.map(
-            lambda _: database.write(lambda tx: store.workspaces.ensure_user(tx, workspace_id, "ada")).id, range(16)
+            lambda _: database.write(lambda tx: store.accounts.ensure(tx, workspace_id, "ada")).id, range(16)
         )
         assert len(set(users)) == 1
     assert not made
@@ -95,9 +95,9 @@ def test_a_name_that_is_new_makes_a_workspace_and_one_that_is_known_finds_it(dat
 def test_users_of_two_workspaces_may_have_the_same_name(database: Database, store: Store) -> None:
     here = database.write(lambda tx: store.workspaces.ensure(tx, "a"))
     there = database.write(lambda tx: store.workspaces.ensure(tx, "b"))
-    first = database.write(lambda tx: store.workspaces.ensure_user(tx, here.id, "Ada"))
-    assert database.write(lambda tx: store.workspaces.ensure_user(tx, here.id, "Ada")) == first
-    assert database.write(lambda tx: store.workspaces.ensure_user(tx, there.id, "Ada")).id != first.id
+    first = database.write(lambda tx: store.accounts.ensure(tx, here.id, "Ada"))
+    assert database.write(lambda tx: store.accounts.ensure(tx, here.id, "Ada")) == first
+    assert database.write(lambda tx: store.accounts.ensure(tx, there.id, "Ada")).id != first.id
 
 
 # Keys
