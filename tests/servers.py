@@ -31,6 +31,7 @@ ROOMY = {
     "writes_per_minute": 1_000_000,
     "uploads_per_minute": 1_000_000,
     "running_batches": 10_000,
+    "webhooks": 10_000,
 }
 
 

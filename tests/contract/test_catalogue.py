@@ -83,7 +83,7 @@ def problems_named(operation: dict[str, Any]) -> Iterator[tuple[int, set[str]]]:
     for status, answer in operation["responses"].items():
         enveloped = answer.get("content", {}).get("application/json", {}).get("examples", {})
         if enveloped and int(status) >= 400:
-            yield int(status), {slug for slug in enveloped if CATALOGUE[slug].status != 422}
+            yield int(status), {slug for slug in enveloped if (status, CATALOGUE[slug].status) != ("400", 422)}
         content = answer.get("content", {}).get("application/problem+json")
         if content:
             assert content["examples"], "an operation names the problems it answers with"

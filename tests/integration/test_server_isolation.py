@@ -20,7 +20,11 @@ BODIES: dict[str, Any] = {
     "/retry": {},
     "/datapoints": [{"data_type": "text", "assets": [{"text": "theirs"}]}],
     "/assets/check": {"sha256": ["ab" * 32]},
-    "PATCH": {"filename": "stolen"},
+}
+CHANGES = {
+    "/v1/files": {"filename": "stolen"},
+    "/v1/users": {"name": "stolen"},
+    "/v1/webhooks": {"description": "stolen"},
 }
 
 
@@ -32,6 +36,11 @@ def owned(server: RunningServer) -> dict[str, str]:
         items = [{"custom_id": "mine", "file_id": file}, {"custom_id": "c1", "input": {}}]
         batch = client.post("/v1/batch-predictions", json={"model": "local/echo", "items": items}).json()["id"]
         key = client.post("/v1/api-keys", json={"role": "viewer"}).json()["id"]
+        user = client.post("/v1/api-keys", json={"role": "member", "user": "Ada"}).json()["user_id"]
+        invitation = client.post("/v1/invitations", json={"role": "viewer"}).json()["id"]
+        hook = {"url": "http://127.0.0.1:9/", "events": ["*"]}
+        webhook = client.post("/v1/webhooks", json=hook).json()["id"]
+        delivery = client.post(f"/v1/webhooks/{webhook}/test").json()["id"]
         upload = client.post("/v1/uploads", headers={**TUS, "upload-length": "3"}).json()["id"]
         data = {"purpose": "batch"}
         mine = client.post("/openai/v1/files", files={"file": ("a.jsonl", b"{}")}, data=data).json()["id"]
@@ -52,6 +61,10 @@ def owned(server: RunningServer) -> dict[str, str]:
         "upload_id": upload,
         "openai_batch": openai_batch,
         **labelling,
+        "user_id": user,
+        "invitation_id": invitation,
+        "webhook_id": webhook,
+        "delivery_id": delivery,
     }
     return {"file_id": file, **ids}
 
@@ -126,13 +139,19 @@ def test_nothing_was_changed_by_the_attempts(server: RunningServer, owned: dict[
         order = client.get(f"/v1/orders/{owned['order_id']}").json()
         assert (order["status"], order["counts"]["responses"]) == ("running", 0)
         assert len(client.get(f"/v1/orders/{owned['order_id']}/annotators").json()["data"]) == 1
+        assert client.get(f"/v1/users/{owned['user_id']}").json()["name"] == "Ada"
+        assert client.get(f"/v1/invitations/{owned['invitation_id']}").status_code == 200
+        webhook = client.get(f"/v1/webhooks/{owned['webhook_id']}").json()
+        assert (webhook["description"], webhook["enabled"]) == (None, True)
 
 
 def test_lists_hold_nothing_of_another_workspace(owned: dict[str, str], stranger: httpx2.Client) -> None:
     for path in ("/v1/files", "/v1/batch-predictions", "/v1/runs", "/v1/datasets", "/v1/orders", "/v1/job-definitions"):
         assert stranger.get(path).json()["data"] == []
         assert stranger.get(path, params={"after": owned["batch_id"]}).json().get("data", []) == []
-    assert owned["key_id"] not in stranger.get("/v1/api-keys").text
+    for path, name in (("/v1/api-keys", "key_id"), ("/v1/users", "user_id"), ("/v1/invitations", "invitation_id")):
+        assert owned[name] not in stranger.get(path).text
+    assert stranger.get("/v1/webhooks").json()["data"] == []
 
 
 def test_a_file_of_another_workspace_is_not_found_by_an_item(owned: dict[str, str], stranger: httpx2.Client) -> None:
@@ -145,5 +164,8 @@ def test_a_file_of_another_workspace_is_not_found_by_an_item(owned: dict[str, st
 def _ask(client: httpx2.Client, method: str, path: str) -> httpx2.Response:
     if path.startswith("/v1/uploads"):
         return client.request(method, path, headers={**TUS, "content-type": "application/offset+octet-stream"})
-    body = next((value for part, value in BODIES.items() if path.endswith(part) or part == method), None)
+    if method == "PATCH":
+        body = next(value for root, value in CHANGES.items() if path.startswith(root))
+    else:
+        body = next((value for part, value in BODIES.items() if path.endswith(part)), None)
     return client.request(method, path, json=body)

@@ -12,7 +12,7 @@ import msgspec
 from amends.engine._gate import CallEnd, Ended, Event, Gate, Leave, Standing
 from amends.engine.processor import Needs
 from amends.ledger import Deferral, FailedAttempt, Lease, Outcome, Run, Share, line_members
-from amends.resilience import LimitMoved
+from amends.resilience import Closed, LimitMoved, Opened
 
 log = logging.getLogger("amends.engine")
 
@@ -25,7 +25,11 @@ _ENDED: Final[Mapping[str, Ended]] = {
 
 
 class Calls:
-    """Used by many threads. keep_calm: told of an upstream that is not to be called for so many seconds, to remember it."""
+    """Used by many threads.
+
+    keep_calm: told of an upstream that is not to be called for so many seconds, to remember it. on_breaker: told of one whose
+    breaker opened or closed; it may not block.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class Calls:
         self._gate = gate
         self._monotonic = monotonic
         self._keep_calm = keep_calm
+        self.on_breaker: Callable[[str, Opened | Closed], None] = lambda upstream, event: None
         self._lock = threading.RLock()
         self._noted: set[int] = set()
 
@@ -126,6 +131,8 @@ class Calls:
             # How many calls are made at a time moves all the while; what a breaker does, somebody may have to know.
             level = logging.DEBUG if isinstance(event.what, LimitMoved) else logging.WARNING
             log.log(level, "upstream_changed", extra={"upstream": event.upstream, "change": repr(event.what)})
+            if isinstance(event.what, Opened | Closed):
+                self.on_breaker(event.upstream, event.what)
 
 
 def call_ends(

@@ -27,7 +27,7 @@ from amends.engine._wire import Configure, Prepare, Rules
 from amends.engine.executor import Executor, Slot
 from amends.engine.local import LocalExecutor
 from amends.ledger import Ledger
-from amends.resilience import backoff
+from amends.resilience import Closed, Opened, backoff
 
 log = logging.getLogger("amends.engine")
 
@@ -133,6 +133,10 @@ class Engine:
         self._calls.remember(self._ledger.cool_downs())
         self._switchboard.start()
         self._thread.start()
+
+    def listen(self, on_breaker: Callable[[str, Opened | Closed], None]) -> None:
+        """Tell of every upstream whose breaker opens or closes; who is told may not block. To be called before ``start``."""
+        self._calls.on_breaker = on_breaker
 
     def standings(self) -> Sequence[Standing]:
         """How every upstream stands that was called since the start."""

@@ -8,7 +8,7 @@ from amends._lazy import front_door
 from amends.ledger._blob_lines import ReadBlob, filled_lines
 from amends.ledger._credits import CREDIT, CreditEntry, CreditExceeded, CreditStanding, Funding
 from amends.ledger._lines import ResultLines, line_head, line_members, pack_items, percent_encoded, unpack_items
-from amends.ledger._protocol import Also, Ledger
+from amends.ledger._protocol import Also, Ledger, Told
 from amends.ledger._types import (
     TERMINAL,
     Answer,
@@ -100,6 +100,7 @@ __all__ = [
     "SqliteLedger",
     "Standing",
     "Step",
+    "Told",
     "TooManyRuns",
     "filled_lines",
     "line_head",

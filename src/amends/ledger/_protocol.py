@@ -32,6 +32,9 @@ Also = Callable[[Any], None]
 """Work done in the same transaction as the call it is given to; it receives the adapter's transaction
 (``amends.database.Transaction`` on SQLite; the in-memory model passes None)."""
 
+Told = Callable[[Any, Run], None]
+"""Told, in the same transaction, of a run that has ended or was paused; it receives the adapter's transaction."""
+
 
 class Ledger(Protocol):
     """Runs, items, spans, leases, outcomes.

@@ -34,6 +34,7 @@ from amends.server import (
     tasks,
     uploads,
     users,
+    webhooks,
 )
 from amends.server.entrance import Entrance
 from amends.server.openapi import openapi
@@ -49,6 +50,7 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     accounts.router,
     users.router,
     invitations.router,
+    webhooks.router,
     credits.router,
     job_definitions.router,
     orders.router,

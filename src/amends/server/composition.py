@@ -11,7 +11,7 @@ from typing import Any, Final
 from amends.database import Database
 from amends.engine import Engine, EngineSettings, Processor
 from amends.engine.answering import Answering
-from amends.ledger import CREDIT, Ledger, PostgresLedger, SqliteLedger
+from amends.ledger import CREDIT, Ledger, PostgresLedger, SqliteLedger, Told
 from amends.server.settings import Settings
 
 _GROUP: Final = "amends.processors"
@@ -33,9 +33,9 @@ def processor_settings(settings: Settings) -> Mapping[str, Any]:
     }
 
 
-def ledger_on(database: Database) -> Ledger:
-    """The ledger in the database's dialect."""
-    return PostgresLedger(database) if database.dialect == "postgres" else SqliteLedger(database)
+def ledger_on(database: Database, told: Told = lambda tx, run: None) -> Ledger:
+    """The ledger in the database's dialect. told: of what becomes of runs."""
+    return PostgresLedger(database, told=told) if database.dialect == "postgres" else SqliteLedger(database, told=told)
 
 
 def make_engine(settings: Settings, ledger: Ledger, data: Path) -> Engine:

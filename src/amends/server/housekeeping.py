@@ -56,6 +56,8 @@ class Housekeeping:
             pass
         while not self._stopping.is_set() and services.database.write(self._forget_invitations):
             pass
+        while not self._stopping.is_set() and services.database.write(self._forget_deliveries):
+            pass
         while not self._stopping.is_set() and services.database.write(self._forget_batches):
             pass
         while not self._stopping.is_set() and services.database.write(self._forget_fetches):
@@ -66,6 +68,10 @@ class Housekeeping:
 
     def _forget_invitations(self, tx: Transaction) -> int:
         return self._services.store.invitations.delete_outdated(tx, before=self._services.now() - _INVITATION_SECONDS)
+
+    def _forget_deliveries(self, tx: Transaction) -> int:
+        before = self._services.now() - self._services.settings.retention.delivery_days * 86_400
+        return self._services.store.webhooks.delete_outdated(tx, before=before)
 
     def _forget_batches(self, tx: Transaction) -> int:
         """Of OpenAI's surface; their runs are the engine's to forget, by the same schedule."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from amends.engine import Engine
     from amends.ledger import Ledger
     from amends.server.watching import FailedTry
+    from amends.store import Webhooks
 
 router = APIRouter(tags=["watching"], route_class=Route)
 
@@ -47,6 +48,11 @@ class Metrics:
             ("kind", "model", "provider", "problem", "code", "retried"), registry=self.registry,
         )  # fmt: skip
 
+        self._webhooks = Counter(
+            "amends_webhook_attempts", "Tries at telling webhooks, by how they ended.", ("type", "outcome"),
+            registry=self.registry,
+        )  # fmt: skip
+
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request. route: its template, so that ids make no series of their own; status 0: none left."""
         series = self._series.get((method, route, status))
@@ -68,9 +74,14 @@ class Metrics:
         again = "no" if failure.is_final else "yes"
         self._failures.labels(kind, model, failure.provider, failure.problem, failure.code, again).inc()
 
-    def watch(self, ledger: Ledger, engine: Engine | None = None) -> None:
-        """Show what stands in the ledger, and how the engine's upstreams do."""
+    def webhook_attempt(self, type: str, outcome: str) -> None:
+        """Count a try at telling a webhook. outcome: delivered, failed (and tried again), dead."""
+        self._webhooks.labels(type, outcome).inc()
+
+    def watch(self, ledger: Ledger, webhooks: Webhooks, engine: Engine | None = None) -> None:
+        """Show what stands in the ledger and in the outbox, and how the engine's upstreams do."""
         self.registry.register(_Backlog(ledger))
+        self.registry.register(_Outbox(webhooks))
         if engine is not None:
             self.registry.register(_Upstreams(engine))
 
@@ -84,6 +95,21 @@ class _Backlog(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         yield from _gauges(self._ledger.backlog())
+
+
+class _Outbox(Collector):
+    def __init__(self, webhooks: Webhooks) -> None:
+        self._webhooks = webhooks
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        yield from ()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        backlog = self._webhooks.backlog()
+        found = GaugeMetricFamily("amends_webhook_deliveries", "What webhooks have not been told.", labels=("state",))
+        for state in ("pending", "dead"):
+            found.add_metric((state,), backlog.get(state, 0))
+        yield found
 
 
 class _Upstreams(Collector):

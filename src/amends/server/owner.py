@@ -34,6 +34,7 @@ from amends.engine import Engine
 from amends.ledger import Ledger
 from amends.server.app import ROUTERS, create_app
 from amends.server.composition import ledger_on, make_answering, make_engine, processors
+from amends.server.deliveries import Deliveries
 from amends.server.directory import (
     DataDirectory,
     DataDirectoryError,
@@ -56,6 +57,7 @@ from amends.server.sealing import Sealing
 from amends.server.services import Services
 from amends.server.settings import ServerSettings, Settings
 from amends.server.steward import Steward
+from amends.server.telling import tell_of_breakers, tell_of_runs
 from amends.server.tokens import Tokens
 from amends.server.tracing import Traces
 from amends.server.watching import WatchedLedger
@@ -161,7 +163,7 @@ class Owner:
         blobs = LocalBlobs(directory.blobs)
         blobs.clear_strays()
         store = Store(database, keep_idempotency_seconds=self._settings.retention.idempotency_hours * 3_600)
-        ledger = ledger_on(database)
+        ledger = ledger_on(database, tell_of_runs(store.webhooks))
         store.idempotency.release_dead()
         ledger.abandon_receiving()
         ledger.release_all()
@@ -173,7 +175,9 @@ class Owner:
         traces = self._traces(stack)
         watched = cast("Ledger", WatchedLedger(ledger, metrics, traces))
         engine = self._make_engine(self._settings, watched, directory.path) if self._make_engine else None
-        metrics.watch(ledger, engine)
+        if engine:
+            engine.listen(tell_of_breakers(database, store.webhooks))
+        metrics.watch(ledger, store.webhooks, engine)
         answering = make_answering(self._settings, directory.path)
         stack.callback(answering.close)
         inspector = Inspector()
@@ -213,6 +217,9 @@ class Owner:
         steward = Steward(self.services)
         steward.start()
         stack.callback(steward.close)
+        deliveries = Deliveries(self.services)
+        deliveries.start()
+        stack.callback(deliveries.close)
         if engine:
             engine.start()
             stack.callback(engine.close, self._settings.engine.grace_seconds)

@@ -84,6 +84,7 @@ class LimitSettings:
     uploads_per_minute: int = _setting(600, "Uploads of a key in a minute, however many pieces each has.", least=1)
     searches_per_minute: int = _setting(20, "Searches of a key in a minute.", least=1)
     running_batches: int = _setting(100, "Unfinished runs of a workspace; beyond it no more are taken.", least=1)
+    webhooks: int = _setting(50, "Webhooks of a workspace.", least=1)
 
     json_body_bytes: int = _setting(64 << 20, "Largest JSON body.")
     json_bodies_bytes: int = _setting(
@@ -126,6 +127,7 @@ class RetentionSettings:
     batch_file_days: float = _setting(30.0, "Files of purpose `batch`.")
     upload_hours: float = _setting(24.0, "An unfinished resumable upload, since its last part.")
     unused_blob_hours: float = _setting(1.0, "Stored bytes that neither a file nor a run points to.")
+    delivery_days: float = _setting(30.0, "What was told to webhooks, and how that went.")
     idempotency_hours: float = _setting(24.0, "Idempotency keys of what was not a creation.")
 
 
@@ -149,6 +151,19 @@ class FetchSettings:
     connect_seconds: float = _setting(10.0, "Longest time to resolve a name, and to connect.")
     idle_seconds: float = _setting(20.0, "Longest silence while an answer comes.")
     bytes: int = _setting(100_000_000, "Largest file that is fetched.")
+
+    def __post_init__(self) -> None:
+        Allowed.of(self.allow)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """What is sent to webhooks."""
+
+    allow: tuple[str, ...] = _setting((), "Networks and hosts that may be sent to though they are not public.")
+    total_seconds: float = _setting(15.0, "Longest time for one try.")
+    rotation_hours: float = _setting(24.0, "How long the secret before the present one signs, too.")
+    failing_days: float = _setting(5.0, "A webhook that nothing reached for so long is disabled.")
 
     def __post_init__(self) -> None:
         Allowed.of(self.allow)
@@ -209,6 +224,7 @@ class Settings:
     models: ModelSettings = field(default_factory=ModelSettings)
     credits: CreditSettings = field(default_factory=CreditSettings)
     fetch: FetchSettings = field(default_factory=FetchSettings)
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def described(self) -> Iterator[Described]:

@@ -34,9 +34,12 @@ from amends.store._tasks import (
     Undone,
 )
 from amends.store._uploads import UploadRecord, Uploads
+from amends.store._webhooks import ALL_EVENTS, EVENTS, Attempt, Delivery, DeliveryState, EventType, Webhook, Webhooks
 from amends.store._workspaces import Workspace, Workspaces
 
 __all__ = [
+    "ALL_EVENTS",
+    "EVENTS",
     "KEY_PREFIX",
     "ORDER_TRANSITIONS",
     "Account",
@@ -46,13 +49,17 @@ __all__ = [
     "AnnotatorKind",
     "Annotators",
     "Asset",
+    "Attempt",
     "BatchState",
     "Claim",
     "Content",
     "DatapointRecord",
     "DatasetRecord",
     "Datasets",
+    "Delivery",
+    "DeliveryState",
     "EmailTaken",
+    "EventType",
     "ExpiredFile",
     "Fenced",
     "FetchRecord",
@@ -98,6 +105,8 @@ __all__ = [
     "Uploads",
     "User",
     "WaitingOutcome",
+    "Webhook",
+    "Webhooks",
     "Workspace",
     "Workspaces",
     "Written",

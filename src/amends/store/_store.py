@@ -20,6 +20,7 @@ from amends.store._orders import Orders
 from amends.store._sessions import Sessions
 from amends.store._tasks import Tasks
 from amends.store._uploads import Uploads
+from amends.store._webhooks import Webhooks
 from amends.store._workspaces import Workspaces
 
 
@@ -52,4 +53,5 @@ class Store:
         self.orders = Orders(database, now=now)
         self.annotators = Annotators(database, now=now)
         self.tasks = Tasks(database, now=now, monotonic=monotonic)
+        self.webhooks = Webhooks(database, now=now)
         self.idempotency = IdempotencyKeys(database, now=now, keep_seconds=keep_idempotency_seconds)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from random import Random
 
 from amends.database import Database, Transaction
+from amends.ledger._protocol import Told
 from amends.ledger._types import ItemStatus, ResultChunk
 from amends.ledger.sqlite._leasing import LEASING
 from amends.ledger.sqlite._ledger import SqlLedger
@@ -27,8 +28,9 @@ class PostgresLedger(SqlLedger):
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] | None = None,
         draw: Random | None = None,
+        told: Told = lambda tx, run: None,
     ) -> None:
-        super().__init__(database, clock=clock, draw=draw)
+        super().__init__(database, clock=clock, draw=draw, told=told)
         self._monotonic = monotonic
 
     def results_by_completion(

@@ -32,4 +32,5 @@ select
 -- name: pause
 -- Who moves the run locks it before what it holds. A claim has that already, so it leaves the run to whoever is moving it; the next
 -- claim comes by here again.
-update run set paused_reason = :reason where no in (select no from run where no = :run_no for update skip locked);
+update run set paused_reason = :reason where no in (
+  select no from run where no = :run_no and paused_reason is distinct from :reason for update skip locked);

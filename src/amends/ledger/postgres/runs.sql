@@ -7,6 +7,9 @@ select 1 from run where id = ? for update;
 -- name: run_by_id
 select * from run_counted where id = :id and state <> 'receiving' and deleted = 0;
 
+-- name: run_by_no
+select * from run_counted where no = :run_no;
+
 -- name: find
 select * from run_counted
 where workspace_id = :workspace_id and state <> 'receiving' and deleted = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from amends.database import Transaction, load_queries
 from amends.ledger._credits import CreditEntry, CreditExceeded, CreditStanding, Funding, Funds, Want, required_at_start
@@ -26,7 +26,7 @@ def open_hold(tx: Transaction, run: Run) -> None:
         tx.execute(CREDITS.open_hold, (run.no,))
 
 
-def affordable(tx: Transaction, run_no: int, items: int) -> int:
+def affordable(tx: Transaction, run_no: int, items: int, on_pause: Callable[[int], None] = lambda run_no: None) -> int:
     """How many of the items the run can claim now, after a block is taken if it needs one. 0: it is paused."""
     tx.lock(CREDITS.lock_hold, (run_no,))
     funds, workspace_id = _funds(tx, run_no)
@@ -37,8 +37,8 @@ def affordable(tx: Transaction, run_no: int, items: int) -> int:
         _move(tx, run_no, workspace_id, block)
         funds = funds._replace(held=funds.held + block, balance=funds.balance - block)
     count = funds.affordable(items)
-    if count == 0:
-        _pause(tx, run_no, funds.want or "credit")
+    if count == 0 and _pause(tx, run_no, funds.want or "credit"):
+        on_pause(run_no)
     return count
 
 
@@ -133,6 +133,8 @@ def _move(tx: Transaction, run_no: int, workspace_id: str, amount: int) -> None:
     tx.execute(CREDITS.add_to_hold, {"run_no": run_no, "held": amount, "charged": 0})
 
 
-def _pause(tx: Transaction, run_no: int, want: Want) -> None:
+def _pause(tx: Transaction, run_no: int, want: Want) -> bool:
+    """Pause the run; whether it was not paused for that reason already."""
     release(tx, run_no)
     tx.execute(CREDITS.pause, {"run_no": run_no, "reason": want})
+    return tx.changes == 1

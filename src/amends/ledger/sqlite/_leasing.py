@@ -13,7 +13,7 @@ import json
 import random
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from operator import itemgetter
@@ -61,7 +61,14 @@ def held(tx: Transaction, lease_id: str) -> Held | None:
     return None if row is None else Held(*row)
 
 
-def claim(tx: Transaction, request: ClaimRequest, now_ms: int, draw: random.Random) -> Lease | None:
+def claim(
+    tx: Transaction,
+    request: ClaimRequest,
+    now_ms: int,
+    draw: random.Random,
+    on_pause: Callable[[int], None] = lambda run_no: None,
+) -> Lease | None:
+    """on_pause: told of a run that was paused because it could not pay."""
     rows: list[tuple[Any, ...]] = list(tx.execute(LEASING.ready_runs, {"now_ms": now_ms}))
     if request.shares:
         rows = [_shared_row(row, request) for row in rows]
@@ -71,7 +78,7 @@ def claim(tx: Transaction, request: ClaimRequest, now_ms: int, draw: random.Rand
         run_no, has_due, price = run[0], run[4], run[6]
         items = request.most(run_no, are_retries=bool(has_due))
         if price:
-            items = _credits.affordable(tx, run_no, items)
+            items = _credits.affordable(tx, run_no, items, on_pause)
         if items:
             claim_of = _claim_deferred if has_due else _claim_span
             asked = request if items == request.max_items else replace(request, max_items=items)

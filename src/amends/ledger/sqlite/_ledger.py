@@ -12,7 +12,7 @@ from typing import TypeVar
 from amends.database import Database, Duplicate, Transaction, boot_id, load_queries
 from amends.ledger._credits import CreditEntry, CreditStanding, Funding, check_charge, check_top_up
 from amends.ledger._lines import ResultLines
-from amends.ledger._protocol import Also
+from amends.ledger._protocol import Also, Told
 from amends.ledger._types import (
     Answer,
     ClaimRequest,
@@ -51,14 +51,20 @@ UPSTREAMS = load_queries("amends.ledger.sqlite", "upstreams.sql")
 class SqlLedger:
     """Implements ``amends.ledger.Ledger`` on either dialect.
 
-    clock: wall time, for what is shown and for deadlines. draw: makes claims fair.
+    clock: wall time, for what is shown and for deadlines. draw: makes claims fair. told: of what becomes of runs.
     """
 
     def __init__(
-        self, database: Database, *, clock: Callable[[], float] = time.time, draw: Random | None = None
+        self,
+        database: Database,
+        *,
+        clock: Callable[[], float] = time.time,
+        draw: Random | None = None,
+        told: Told = lambda tx, run: None,
     ) -> None:
         self._database = database
         self._clock = clock
+        self._told = told
         self._draw = draw or Random()
 
     def _now_ms(self, tx: Transaction) -> int:
@@ -223,10 +229,17 @@ class SqlLedger:
         return self._database.write(work)
 
     def finalize(self, run_id: str) -> bool:
-        return self._database.write(lambda tx: _runs.finalize(tx, run_id, self._clock()))
+        return self._database.write(
+            lambda tx: _runs.finalize(tx, run_id, self._clock(), lambda run_no: self._tell(tx, run_no))
+        )
 
     def finish(self, run_id: str, manifest: Manifest) -> Run:
-        return self._database.write(lambda tx: _runs.finish(tx, run_id, manifest, self._clock()))
+        def work(tx: Transaction) -> Run:
+            run = _runs.finish(tx, run_id, manifest, self._clock())
+            self._told(tx, run)
+            return run
+
+        return self._database.write(work)
 
     # Reading
 
@@ -390,7 +403,7 @@ class SqlLedger:
             return work(tx)
 
     def _claim(self, tx: Transaction, request: ClaimRequest) -> Lease | None:
-        return _leasing.claim(tx, request, self._now_ms(tx), self._draw)
+        return _leasing.claim(tx, request, self._now_ms(tx), self._draw, lambda run_no: self._tell(tx, run_no))
 
     def _commit(self, tx: Transaction, commit: Commit) -> bool:
         return _leasing.commit(tx, commit, self._clock(), self._now_ms(tx))
@@ -431,8 +444,15 @@ class SqlLedger:
                 tx.execute(RUNS.set_paused, {"run_no": run.no, "reason": None})
             else:
                 _runs.pause(tx, run.no, reason)
+                if run.paused_reason != reason:
+                    self._tell(tx, run.no)
 
         self._database.write(work)
+
+    def _tell(self, tx: Transaction, run_no: int) -> None:
+        row = tx.one(RUNS.run_by_no, {"run_no": run_no})
+        if row is not None:
+            self._told(tx, run_of(row))
 
     def _lay_out(self, run_no: int, total: int) -> list[_creating.Span]:
         """The run's spans. Those of a large sample are written, in slices; a few can wait for the last transaction."""
@@ -473,8 +493,9 @@ class SqliteLedger(SqlLedger):
         monotonic: Callable[[], float] = time.monotonic,
         draw: Random | None = None,
         boot: str | None = None,
+        told: Told = lambda tx, run: None,
     ) -> None:
-        super().__init__(database, clock=clock, draw=draw)
+        super().__init__(database, clock=clock, draw=draw, told=told)
         self._monotonic = monotonic
         self._notice_boot(boot or boot_id())
 

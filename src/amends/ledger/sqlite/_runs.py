@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 from amends.database import Transaction, load_queries
@@ -120,7 +120,8 @@ def extend(tx: Transaction, run_id: str, max_cost: int | None) -> Run:
     return visible(tx, run_id)
 
 
-def finalize(tx: Transaction, run_id: str, now: float) -> bool:
+def finalize(tx: Transaction, run_id: str, now: float, on_pause: Callable[[int], None] = lambda run_no: None) -> bool:
+    """on_pause: told of a run that was paused because the rest of it is held."""
     run = to_move(tx, run_id)
     if run.state not in ("in_progress", "finalizing", "cancelling") or not tx.value(
         RUNS.nothing_left, {"run_no": run.no}
@@ -131,6 +132,7 @@ def finalize(tx: Transaction, run_id: str, now: float) -> bool:
     if run.held:
         if run.paused_reason is None:
             pause(tx, run.no, "limit")
+            on_pause(run.no)
         return False
     tx.execute(RUNS.begin_finalizing, {"run_no": run.no, "now": now})
     return True

@@ -51,7 +51,7 @@ select
 
 -- name: pause
 -- By a claim, which could not pay.
-update run set paused_reason = :reason where no = :run_no;
+update run set paused_reason = :reason where no = :run_no and paused_reason is distinct from :reason;
 
 -- name: set_reason
 update run set paused_reason = :reason where no = :run_no;

@@ -2,6 +2,9 @@
 -- A visible run.
 select * from run where id = :id and state <> 'receiving' and deleted = 0;
 
+-- name: run_by_no
+select * from run where no = :run_no;
+
 -- name: run_no
 -- Any run, also an invisible one: (no, state, total, root_id).
 select no, state, total, root_id from run where id = ? and deleted = 0;

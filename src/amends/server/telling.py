@@ -1,0 +1,65 @@
+"""What webhooks are told of: the turns that runs and breakers take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from amends.database import Database, Transaction, rfc3339
+from amends.ledger import Run, Told
+from amends.resilience import Closed, Opened
+from amends.server.wire import KIND, batch_body
+from amends.store import EventType, Webhooks
+
+log = structlog.get_logger("amends.webhooks")
+
+_OF_STATE: dict[str, EventType] = {
+    "completed": "batch.completed",
+    "failed": "batch.failed",
+    "expired": "batch.expired",
+    "cancelled": "batch.cancelled",
+}
+
+
+def tell_of_runs(webhooks: Webhooks) -> Told:
+    """In the transaction in which a batch ends or is paused."""
+
+    def told(tx: Transaction, run: Run) -> None:
+        if run.kind == KIND:
+            type = _OF_STATE.get(run.state, "batch.paused")
+            webhooks.emit(tx, run.workspace_id, type, batch_body(run, run.public_url))
+
+    return told
+
+
+def tell_of_breakers(
+    database: Database,
+    webhooks: Webhooks,
+    *,
+    now: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Callable[[str, Opened | Closed], None]:
+    """Beside the engine, which does not wait for it: how a breaker stands is written down nowhere, so there is nothing that the
+    message could be written together with. Every workspace that listens is told, since all share the upstreams.
+    """
+
+    def told(upstream: str, event: Opened | Closed) -> None:
+        if isinstance(event, Opened):
+            until = rfc3339(now() + max(0.0, event.until - monotonic()))
+            type: EventType = "breaker.opened"
+            data: dict[str, Any] = {"upstream": upstream, "why": event.why, "tried_again_at": until}
+        else:
+            type = "breaker.closed"
+            data = {"upstream": upstream, "opened_for_seconds": round(event.after_seconds, 3)}
+        written = database.submit(lambda tx: webhooks.emit_to_all(tx, type, data))
+        written.add_done_callback(lambda done: _note(done.exception(), upstream))
+
+    return told
+
+
+def _note(error: BaseException | None, upstream: str) -> None:
+    if error is not None:
+        log.error("breaker_not_told", upstream=upstream, exc_info=error)
