@@ -5,10 +5,13 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from amends.web import credits, keys, runs, sign_in, standing, static_files
+from amends.web import credits, datasets, keys, labelling, orders, runs, sign_in, standing, static_files
 
 PAGES: Final[Sequence[APIRouter]] = (
     runs.router,
+    datasets.router,
+    orders.router,
+    labelling.router,
     sign_in.router,
     standing.router,
     credits.router,

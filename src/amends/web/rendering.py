@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse
 from amends.ledger import CREDIT, Counts, Run
 from amends.web import plots
 from amends.web.static_files import FILES
+from amends.web.summing import words_of
 
 HEADERS: Final[Mapping[str, str]] = {
     # No inline script or style, nothing from anywhere else: what somebody's data might smuggle into a page cannot run.
@@ -141,6 +142,7 @@ def _environment() -> Environment:
         one.__name__: one
         for one in (time, duration, number, size, percent, pretty, compact, credits, elapsed, counts_bar, done_bar)
     }
+    made.filters["answer_words"] = words_of
     made.globals |= {"static": FILES.address, "fraction": fraction, "once": lambda: secrets.token_hex(16)}
     return made
 

@@ -24,6 +24,8 @@ T = TypeVar("T", bound=BaseModel)
 SIGN_IN: Final = "/ui/sign-in"
 NAV: Final = (
     ("/", "Runs"),
+    ("/ui/datasets", "Datasets"),
+    ("/ui/orders", "Orders"),
     ("/ui/upstreams", "Upstreams"),
     ("/ui/limits", "Limits"),
     ("/ui/credits", "Credits"),

@@ -1,0 +1,236 @@
+"""People label: in browsers of their own, beside a model, with dropped tabs and dropped connections, by keys, mouse and touch."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.conftest import PHONE, NewContext, sign_in
+from tests.browser.labelling import Job, is_done, join, next_photo, press, seen
+from tests.browser.photos import photos
+from tests.browser.test_dashboard import is_wider_than_its_window, paints_within_a_second, serious
+from tests.servers import RunningServer
+
+OPTIONS = ["animal", "person", "sky", "thing", "vehicle"]
+
+
+def look_and_answer(page: Page, *, wrong: bool = False) -> bool:
+    """Press the key of what the next photo shows, or of another option; False where there is no photo now."""
+    name = next_photo(page)
+    if name:
+        right = OPTIONS.index(name.partition("-")[0])
+        page.keyboard.press(str((right + wrong) % len(OPTIONS) + 1))
+    return bool(name)
+
+
+def test_two_people_and_a_model_label_sixty_photos_to_the_end(
+    new_context: NewContext, site: RunningServer, tmp_path: Path
+) -> None:
+    truth = photos(tmp_path, 60)
+    job = Job(site, "classification", "What is in the photo?", [[tmp_path / name] for name in truth], options=OPTIONS,
+              responses_per_datapoint=3, time_limit_seconds=4)  # fmt: skip
+    job.add_model("local/image-labels")
+    link = job.link()
+    home, away = new_context(), new_context(PHONE, has_touch=True)
+    anna, ben = join(home, link, "Anna"), join(away, link, "Ben")
+    for page in (anna, ben):
+        assert "invitation" not in page.url
+        assert serious(page) == []
+        assert not is_wider_than_its_window(page)
+    assert paints_within_a_second(anna)
+    # Zoe goes with her tasks, which come back to the others; Ben's tab is closed, and he goes on in another one.
+    gone = new_context()
+    join(gone, link, "Zoe")
+    gone.close()
+    ben.close()
+    ben = away.new_page()
+    ben.goto(link)
+    left = work(home, anna, ben)
+    expect(anna.locator('[data-part="nothing"]')).to_contain_text("Done", timeout=60_000)
+    assert left == 0
+    shown, results = job.shown(), job.results()
+    assert (shown["status"], shown["counts"]["tasks_done"], shown["counts"]["responses"]) == ("completed", 60, 180)
+    check(results, truth)
+    look_at_results(new_context, site, job)
+
+
+def work(home: BrowserContext, anna: Page, ben: Page) -> int:
+    """Both answer until nothing is left for either; Anna's connection is gone for a while. How many answers never arrived."""
+    for number in range(400):
+        if number == 5:
+            answer_without_connection(home, anna)
+        busy = look_and_answer(anna), look_and_answer(ben, wrong=number % 9 == 0)  # Ben errs now and then
+        if not any(busy):
+            if is_done(anna) and is_done(ben):
+                break
+            anna.wait_for_timeout(100)
+    return len(
+        anna.evaluate(
+            "JSON.parse(Object.entries(localStorage).find(([key]) => key.startsWith('amends:'))?.[1] ?? '[]')"
+        )
+    )
+
+
+def answer_without_connection(home: BrowserContext, page: Page) -> None:
+    """What is answered meanwhile is kept and sent later."""
+    expect(page.locator("#label")).to_have_attribute("data-ahead", "2")
+    home.set_offline(True)
+    assert look_and_answer(page)
+    expect(page.locator('[data-part="connection"]')).to_contain_text("kept here")
+    assert look_and_answer(page)
+    expect(page.locator('[data-part="connection"]')).to_contain_text("2 answers are kept here")
+    home.set_offline(False)
+    expect(page.locator('[data-part="connection"]')).to_be_hidden(timeout=20_000)
+
+
+def check(results: dict, truth: dict[str, str]) -> None:  # type: ignore[type-arg]
+    counts = {one["name"]: one["responses"] for one in results["annotators"]}
+    assert counts == {"Anna": 60, "Ben": 60, "local/image-labels": 60, "Zoe": 0}
+    names = {one["id"]: one["name"] for one in results["annotators"] if one["responses"]}
+    answers = {}
+    for line in results["data"]:
+        assert Counter(names[one["annotator_id"]] for one in line["responses"]) == Counter(names.values())
+        answers[line["assets"][0]] = line["answer"]
+    right = sum(answers[name] == what for name, what in truth.items())
+    assert right >= 55
+    assert 0 < results["agreement"]["percent"] < 1
+    weights = {one["name"]: one["weight"] for one in results["annotators"]}
+    assert weights["Anna"] > weights["local/image-labels"]
+
+
+def look_at_results(new_context: NewContext, site: RunningServer, job: Job) -> None:
+    for viewport in ({"width": 1280, "height": 800}, PHONE):
+        page = new_context(viewport).new_page()
+        sign_in(page, site)
+        page.goto(job.page)
+        expect(page.locator("main")).to_contain_text("of all pairs of answers", ignore_case=True)
+        expect(page.locator("figure.plot")).to_have_count(2)
+        expect(page.get_by_role("table", name="Agreement of each two")).to_be_visible()
+        assert page.locator("td .thumb img").count() == 50
+        assert serious(page) == []
+        assert not is_wider_than_its_window(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    assert download.value.path().read_text().count("\n") >= 61
+
+
+@pytest.fixture
+def coffee(tmp_path: Path) -> list[Path]:
+    return [tmp_path / name for name in photos(tmp_path, 4)]
+
+
+def test_an_answer_is_taken_back_and_a_task_skipped_with_a_reason(
+    new_context: NewContext, site: RunningServer, coffee: list[Path]
+) -> None:
+    job = Job(
+        site, "classification", "What is it?", [[each] for each in coffee], options=OPTIONS, responses_per_datapoint=1
+    )
+    page = join(new_context(), job.link(), "Cleo")
+    first = seen(page)
+    press(page, "2")
+    assert seen(page) != first
+    page.keyboard.press("u")
+    expect(page.locator(".stage").first).to_have_attribute("aria-label", re.compile(re.escape(first)))
+    expect(page.get_by_role("button", name="person")).to_have_attribute("aria-pressed", "true")
+    press(page, "1")
+    second = seen(page)
+    page.keyboard.press("s")
+    page.get_by_label("No answer fits").check()
+    page.get_by_role("button", name="Skip", exact=True).click()
+    expect(page.locator(".stage").first).not_to_have_attribute("aria-label", re.compile(re.escape(second)))
+    for _ in range(2):
+        press(page, "3")
+    expect(page.locator('[data-part="nothing"]')).to_contain_text("Nothing for you")
+    lines = {line["assets"][0]: line for line in job.results()["data"]}
+    assert lines[first]["answer"] == "animal"
+    assert [skip["reason"] for skip in lines[second]["skips"]] == ["no answer fits"]
+
+
+def test_points_are_set_by_mouse_by_touch_and_by_keyboard(
+    new_context: NewContext, site: RunningServer, coffee: list[Path]
+) -> None:
+    job = Job(site, "locate", "Point at the middle.", [[each] for each in coffee[:3]], responses_per_datapoint=1)
+    context = new_context(PHONE, has_touch=True)
+    page = join(context, job.link(), "Dora")
+    submit = page.locator('[data-part="submit"]')
+    expect(submit).to_be_disabled()
+    # Zoomed in and moved, the middle of the stage is still a place of the picture.
+    page.locator(".stage").click()
+    expect(submit).to_have_text("Submit 1 point")
+    page.get_by_role("button", name="Take point 1 away").click()
+    page.get_by_role("button", name="Zoom in").click()
+    page.locator(".stage").click()
+    submit.click()
+    expect(submit).to_have_text("Set a point first")
+    page.locator(".stage").tap()
+    submit.tap()
+    expect(submit).to_have_text("Set a point first")
+    page.locator(".stage").focus()
+    for key in [
+        "ArrowRight",
+        "ArrowLeft",
+        "ArrowDown",
+        "ArrowUp",
+        "Space",
+        "Shift+ArrowRight",
+        "Space",
+        "Backspace",
+        "Enter",
+    ]:
+        page.keyboard.press(key)
+    expect(page.locator('[data-part="nothing"]')).to_contain_text("Done")
+    for line in job.results()["data"]:
+        [point] = line["responses"][0]["answer"]
+        assert abs(point["x"] - 0.5) < 0.02
+        assert abs(point["y"] - 0.5) < 0.02
+
+
+def test_two_pictures_are_compared_side_by_side(
+    new_context: NewContext, site: RunningServer, coffee: list[Path]
+) -> None:
+    job = Job(site, "compare", "Which is nicer?", [coffee[:2], coffee[2:]], responses_per_datapoint=1)
+    page = join(new_context(), job.link(), "Emil")
+    boxes = [stage.bounding_box() for stage in page.locator(".stage").all()]
+    assert len(boxes) == 2
+    assert boxes[0] is not None
+    assert boxes[1] is not None
+    assert boxes[0]["y"] == boxes[1]["y"]
+    assert serious(page) == []
+    press(page, "2")
+    press(page, "1")
+    expect(page.locator('[data-part="nothing"]')).to_contain_text("Done")
+    assert [line["answer"] for line in job.results()["data"]] == [1, 0]
+
+
+def test_words_are_written_and_a_tab_that_is_closed_loses_none(new_context: NewContext, site: RunningServer) -> None:
+    texts = ["Ein Satz.", "Another <b>one</b>."]
+    job = Job(site, "free_text", "Say it in English.", [[text] for text in texts], responses_per_datapoint=1)
+    context = new_context()
+    page = join(context, job.link(), "Fee")
+    expect(page.locator("blockquote")).to_have_text(texts[0])
+    page.get_by_label("Your answer").fill("A sentence, usually.")
+    context.set_offline(True)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator('[data-part="connection"]')).to_contain_text("1 answer is kept here")
+    page.close()
+    context.set_offline(False)
+    page = context.new_page()
+    page.goto(f"{site.base_url}/label/{job.id}")
+    expect(page.locator("blockquote")).to_have_text(texts[1])
+    page.get_by_label("Your answer").fill("Another one, too: sun")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator('[data-part="nothing"]')).to_contain_text("Done")
+    assert [line["answer"] for line in job.results()["data"]] == ["A sentence, usually.", "Another one, too: sun"]
+
+
+def test_a_link_from_before_opens_nothing(new_context: NewContext, site: RunningServer, coffee: list[Path]) -> None:
+    job = Job(site, "classification", "And this?", [[coffee[0]]], options=OPTIONS, responses_per_datapoint=2)
+    old = job.link()
+    page = join(new_context(), old, "Gil")
+    job.link()
+    page.goto(f"{site.base_url}/label/{job.id}")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
