@@ -9,10 +9,11 @@ from typing import Any, assert_type
 
 import httpx2
 
-from amends import AsyncClient, Client
+from amends import AsyncClient, Client, Datapoint
 from amends.client import (
     NO_KEY,
     ApiKeyRecord,
+    AsyncOrder,
     AsyncPage,
     BatchPrediction,
     Clock,
@@ -26,10 +27,13 @@ from amends.client import (
     File,
     GiveUpEvent,
     ItemRecord,
+    JobDefinition,
     Journal,
     JournalEntry,
     Manifest,
     Me,
+    Order,
+    OrderResults,
     Page,
     RateLimit,
     Reconciliation,
@@ -169,6 +173,24 @@ async def awork(client: AsyncClient, path: Path) -> None:
         assert_type(line, ResultLine)
     assert_type(await client.runs.wait("r"), Run)
     assert_type([entry.amount async for entry in await client.credits.history()], list[float | None])
+
+
+def labelling(client: Client) -> None:
+    definition = client.job.create_locate_job_definition("n", "i", ["a.jpg", Datapoint("b.jpg")], quiet=True)
+    assert_type(definition, JobDefinition)
+    assert_type(definition.run(), Order)
+    order = client.order.create_classification_order("n", "i", ["a", "b"], [["a.jpg"]], confidence_threshold=0.9)
+    assert_type(order.get_status(), str)
+    assert_type(order.failed_uploads, list[Datapoint])
+    assert_type(order.get_results(method="majority"), OrderResults)
+    assert_type(client.order.find_orders(status="created"), Page[Order])
+
+
+async def labelling_async(client: AsyncClient) -> None:
+    order = await client.order.create_compare_order("n", "i", [["a.jpg", "b.jpg"]])
+    assert_type(await order.run(), AsyncOrder)
+    assert_type(await order.get_results(), OrderResults)
+    assert_type([row.id async for row in await client.order.find_orders()], list[str])
 
 
 def failures(client: Client) -> None:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from ._entries import JournalEntry
     from ._events import RunEvent
     from ._failed_uploads import FailedUpload, FailedUploadError, FailedUploadException
+    from ._jobs import AsyncJobDefinition, JobDefinition
     from ._journal import Journal, read_journal
     from ._journal_places import journal_folder
+    from ._labelling import Annotator, Invitation, OrderCounts
     from ._many import Upload, Uploaded, UploadProgress
     from ._models import (
         ApiKeyRecord,
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
         StoredDatapoint,
     )
     from ._operations import Replacement, ResultLine, Sample
+    from ._order_results import OrderResult, OrderResults
+    from ._orders import AsyncOrder, Order
     from ._pages import AsyncPage, Page
     from ._rates import RateLimit
     from ._reconciling import Reconciliation
@@ -59,8 +63,10 @@ _HOMES = {
     "_events": ("RunEvent",),
     "_entries": ("JournalEntry",),
     "_failed_uploads": ("FailedUpload", "FailedUploadError", "FailedUploadException"),
+    "_jobs": ("AsyncJobDefinition", "JobDefinition"),
     "_journal": ("Journal", "read_journal"),
     "_journal_places": ("journal_folder",),
+    "_labelling": ("Annotator", "Invitation", "OrderCounts"),
     "_many": ("Upload", "UploadProgress", "Uploaded"),
     "_models": (
         "ApiKeyRecord",
@@ -88,6 +94,8 @@ _HOMES = {
         "StoredDatapoint",
     ),
     "_operations": ("Replacement", "ResultLine", "Sample"),
+    "_order_results": ("OrderResult", "OrderResults"),
+    "_orders": ("AsyncOrder", "Order"),
     "_pages": ("AsyncPage", "Page"),
     "_rates": ("RateLimit",),
     "_reconciling": ("Reconciliation",),
@@ -97,9 +105,12 @@ _HOME_OF = {name: f".{home}" for home, names in _HOMES.items() for name in names
 
 __all__ = [
     "NO_KEY",
+    "Annotator",
     "ApiKeyRecord",
     "AsyncClient",
     "AsyncDataset",
+    "AsyncJobDefinition",
+    "AsyncOrder",
     "AsyncPage",
     "BatchPrediction",
     "Client",
@@ -122,12 +133,18 @@ __all__ = [
     "Failures",
     "File",
     "GiveUpEvent",
+    "Invitation",
     "ItemAttempt",
     "ItemRecord",
+    "JobDefinition",
     "Journal",
     "JournalEntry",
     "Manifest",
     "Me",
+    "Order",
+    "OrderCounts",
+    "OrderResult",
+    "OrderResults",
     "Page",
     "RateLimit",
     "Reconciliation",

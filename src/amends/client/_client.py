@@ -39,8 +39,10 @@ if TYPE_CHECKING:
     from ._credits import AsyncCreditAccount, CreditAccount
     from ._datasets import AsyncDatasets, Datasets
     from ._files import AsyncFiles, Files
+    from ._jobs import AsyncJobs, Jobs
     from ._journal import Journal
     from ._models import Me
+    from ._orders import AsyncOrders, Orders
     from ._runs import AsyncRuns, Runs
 
 
@@ -211,6 +213,20 @@ class Client(_Settings):
         return Datasets(self._loop, self._context)
 
     @cached_property
+    def job(self) -> Jobs:
+        """What is asked about datapoints."""
+        from ._jobs import Jobs
+
+        return Jobs(self._loop, self._context, self.datasets)
+
+    @cached_property
+    def order(self) -> Orders:
+        """Job definitions on their way to results."""
+        from ._orders import Orders
+
+        return Orders(self._loop, self._context, self.job)
+
+    @cached_property
     def runs(self) -> Runs:
         """Durable bulk work of any kind."""
         from ._runs import Runs
@@ -323,6 +339,20 @@ class AsyncClient(_Settings):
         from ._datasets import AsyncDatasets
 
         return AsyncDatasets(self._loop, self._context)
+
+    @cached_property
+    def job(self) -> AsyncJobs:
+        """What is asked about datapoints."""
+        from ._jobs import AsyncJobs
+
+        return AsyncJobs(self._loop, self._context, self.datasets)
+
+    @cached_property
+    def order(self) -> AsyncOrders:
+        """Job definitions on their way to results."""
+        from ._orders import AsyncOrders
+
+        return AsyncOrders(self._loop, self._context, self.job)
 
     @cached_property
     def runs(self) -> AsyncRuns:

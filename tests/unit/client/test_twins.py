@@ -14,8 +14,10 @@ from amends import AsyncClient, Client
 from amends.client._api_keys import ApiKeys, AsyncApiKeys
 from amends.client._batch_predictions import AsyncBatchPredictions, BatchPredictions
 from amends.client._credits import AsyncCreditAccount, CreditAccount
-from amends.client._datasets import AsyncDatasets, Datasets
+from amends.client._datasets import AsyncDataset, AsyncDatasets, Dataset, Datasets
 from amends.client._files import AsyncFiles, Files
+from amends.client._jobs import AsyncJobDefinition, AsyncJobs, JobDefinition, Jobs
+from amends.client._orders import AsyncOrder, AsyncOrders, Order, Orders
 from amends.client._pages import AsyncPage, Page
 from amends.client._runs import AsyncRuns, Runs
 
@@ -27,6 +29,8 @@ TWINS = [
     (ApiKeys, AsyncApiKeys),
     (CreditAccount, AsyncCreditAccount),
     (Datasets, AsyncDatasets),
+    (Jobs, AsyncJobs),
+    (Orders, AsyncOrders),
     (Page, AsyncPage),
 ]
 # What differs in its very nature: how it is entered, closed and iterated.
@@ -34,6 +38,8 @@ OWN = {"close": "aclose", "__enter__": "__aenter__", "__exit__": "__aexit__", "_
 # A resource of its own kind, the transport handed in, iterables that only async code can walk.
 ASYNC_WORDS = [
     ("AsyncDataset", "Dataset"),
+    ("AsyncJob", "Job"),
+    ("AsyncOrder", "Order"),
     ("AsyncPage", "Page"),
     ("AsyncIterator", "Iterator"),
     ("AsyncClient", "Client"),
@@ -71,6 +77,27 @@ def test_twins_have_the_same_methods_with_the_same_signatures(sync: type, asynch
                 assert not inspect.iscoroutinefunction(member), name
         else:
             assert type(member) is type(twin), name
+
+
+@pytest.mark.parametrize(
+    ("sync", "asynchronous"),
+    [(Dataset, AsyncDataset), (JobDefinition, AsyncJobDefinition), (Order, AsyncOrder)],
+    ids=lambda cls: cls.__name__,
+)
+def test_what_a_client_returns_has_the_same_methods_with_the_same_signatures(sync: type, asynchronous: type) -> None:
+    ours, theirs = (
+        {
+            name: one
+            for name, one in vars(cls).items()
+            if inspect.isfunction(one) and not name.startswith(("_", "model_"))
+        }
+        for cls in (sync, asynchronous)
+    )
+    assert set(ours) == set(theirs) != set()
+    for name, member in ours.items():
+        assert spelled(member) == spelled(theirs[name]), name
+        assert inspect.iscoroutinefunction(theirs[name]), name
+        assert member.__doc__ == theirs[name].__doc__, name
 
 
 def test_clients_take_the_same_parameters() -> None:
