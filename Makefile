@@ -41,6 +41,7 @@ bench: $(READY) .venv-bench/.installed  ## see benchmarks/README.md
 	$(BIN)/python -m benchmarks.retries.run --real
 	$(BIN)/python -m benchmarks.provider.run --prompts 10000
 	$(BIN)/python -m benchmarks.recovery.run
+	$(BIN)/python -m benchmarks.upload.run
 
 serve: $(READY)
 	$(BIN)/amends serve

@@ -148,6 +148,22 @@ def test_each_content_is_sent_once_however_many_show_it(
     assert sent.total() == 12
 
 
+def test_what_is_shown_beside_a_broken_file_is_kept_for_who_else_shows_it(
+    add: Add, dataset: Dataset, tmp_path: Path, sent: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adding, "_PACK_LINES", 1)
+    (good,) = pictures(tmp_path / "p", 1)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(broken_picture(uuid4().int))
+    given = [Datapoint([good, str(broken)]), Datapoint(good), Datapoint(str(broken), context="again")]
+    succeeded, failed = add(given)
+    assert (succeeded, [one.item for one in failed]) == ([given[1]], [given[0], given[2]])
+    assert [one.stage for one in failed] == ["decode", "decode"]
+    broken.write_bytes(picture(uuid4().int))
+    assert len(add(failed)[0]) == 2
+    assert sorted(sent.values()) == [1, 1, 1]
+
+
 def test_a_large_file_goes_ahead_in_parts_and_stands_as_an_asset(
     add: Add, dataset: Dataset, client: Client, tmp_path: Path, sent: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,31 +235,27 @@ def test_datasets_are_found_by_name_and_id_listed_and_deleted(client: Client, da
             client.datasets.get(name)
 
 
-def test_with_a_journal_a_second_run_asks_for_nothing(
-    fetching: RunningServer, tmp_path: Path, host: Host, sent: Counter[str]
+def test_with_a_journal_a_second_run_asks_only_for_what_failed(
+    fetching: RunningServer, tmp_path: Path, host: Host, sent: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paths = pictures(tmp_path / "p", 30)
-    given = [Datapoint(asset) for asset in (*paths, host.url("/good.jpg"), host.url("/403"))]
-    name = uuid4().hex
-    asked: list[str] = []
+    monkeypatch.setattr(adding, "_PACK_LINES", 10)
+    late = f"/{uuid4().hex}"
+    given = [Datapoint(asset) for asset in (*pictures(tmp_path / "p", 30), host.url(late))]
+    name, asked = uuid4().hex, []
 
     def note(event: ResponseEvent) -> None:
         asked.append(f"{event.method} {event.path.rpartition('/')[2]}")
 
-    def program() -> Added:
-        with Client(fetching.key, fetching.base_url, journal=tmp_path / "journal", on_response=note) as client:
-            added = client.datasets.create(name).add_datapoints(given)
-            client._end_journal()  # as if it were killed here: the block does not end well
-            client._owns_journal = False
-            return added
+    def program() -> tuple[int, int]:
+        client = Client(fetching.key, fetching.base_url, journal=tmp_path / "journal", on_response=note)
+        succeeded, failed = client.datasets.create(name).add_datapoints(given)
+        client.close()  # and not by the end of a block: the journal keeps what it holds
+        return len(succeeded), len(failed)
 
-    first = program()
-    assert ("POST datapoints" in asked, sent.total()) == (True, 30)
+    assert (program(), asked.count("POST datapoints"), sent.total()) == ((30, 1), 4, 30)
     asked.clear()
-    again = program()
-    assert sent.total() == 30
-    assert [one.split()[0] for one in asked] == ["GET"] * len(asked)
-    assert [len(part) for part in again] == [len(part) for part in first] == [31, 1]
+    host.pages[late] = answer(picture(uuid4().int), Content_Type="image/jpeg")
+    assert (program(), asked.count("POST datapoints"), sent.total()) == ((31, 0), 1, 30)
 
 
 def test_nothing_is_shown_where_it_is_to_be_quiet_and_nothing_but_on_a_terminal(

@@ -9,10 +9,11 @@ from typing import Any, assert_type
 
 import httpx2
 
-from amends import AsyncClient, Client, Datapoint
+from amends import AsyncClient, Client, Datapoint, FailedUpload
 from amends.client import (
     NO_KEY,
     ApiKeyRecord,
+    AsyncDataset,
     AsyncOrder,
     AsyncPage,
     BatchPrediction,
@@ -21,6 +22,7 @@ from amends.client import (
     CreditEntry,
     CreditEstimate,
     Credits,
+    Dataset,
     Deleted,
     DryRun,
     Failures,
@@ -51,6 +53,7 @@ from amends.exceptions import (
     ApiError,
     Attempt,
     CircuitOpenError,
+    FailedUploadException,
     NetworkError,
     PollTimeoutError,
     RateLimitError,
@@ -158,6 +161,38 @@ def work(client: Client, path: Path) -> None:
     assert_type(client.credits.top_up(10, note="paid"), CreditEntry)
     assert_type(client.runs.extend("r", max_cost=5), Run)
     assert_type(client.me(), Me)
+
+
+def datasets(client: Client) -> None:
+    dataset = client.datasets.create("cats")
+    assert_type(dataset, Dataset)
+    assert_type(client.datasets.get("cats").datapoint_count, int | None)
+    assert_type(client.datasets.list(), Page[Dataset])
+    given = [
+        Datapoint("a.png", group="g"),
+        Datapoint(["a.png", "b.png"], context="Which?", private_metadata={"row": 1}),
+    ]
+    succeeded, failed = dataset.add_datapoints(given, failure_tolerance=0.01, quiet=True, deadline=60)
+    assert_type(succeeded, list[Datapoint])
+    assert_type(failed, list[FailedUpload])
+    dataset.add_datapoints(failed)
+    assert_type([one.assets[0].width for one in dataset.datapoints()], list[int | None])
+    try:
+        dataset.add_datapoints(given, failure_tolerance=0.0)
+    except FailedUploadException as error:
+        assert_type(error.failed_uploads, list[Datapoint])
+        assert_type(error.detailed_failures[0].stage, str | None)
+        assert_type(error.detailed_failures[0].problem, Problem)
+        assert_type(error.failures_by_reason, dict[str, list[Datapoint]])
+        error.retry()
+
+
+async def adatasets(client: AsyncClient) -> None:
+    dataset = await client.datasets.create("cats")
+    assert_type(dataset, AsyncDataset)
+    succeeded, _ = await dataset.add_datapoints([Datapoint("It rains.", "text")])
+    assert_type(succeeded, list[Datapoint])
+    assert_type([one.id async for one in await dataset.datapoints(limit=5)], list[str])
 
 
 async def awork(client: AsyncClient, path: Path) -> None:

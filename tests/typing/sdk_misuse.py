@@ -43,6 +43,7 @@ def misuse(client: Client, path: Path) -> None:
     client.api_keys.create(role="king")  # type: ignore[arg-type]
     client.credits.top_up("ten")  # type: ignore[arg-type]
     client.credits.history(idempotency_key="reads have none")  # type: ignore[call-arg]
+    client.datasets.get("d").add_datapoints(["a.png"])  # type: ignore[list-item]
     client.runs.get("r").id = 7  # type: ignore[assignment]
     print(client.nonsense)  # type: ignore[attr-defined]
 

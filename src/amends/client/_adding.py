@@ -206,21 +206,20 @@ class Adding:
 
     def _send(self, pack: _Pack) -> Flow[None]:
         lines = b"\n".join(self._line(pack, place) for place in pack.places)
-        options = _writing(self._left())
         entry = None
         if self._context.journal is not None:
             digest = hashlib.sha256(lines).hexdigest()
-            entry = yield from begin(self._context, "datasets.add_datapoints", digest, self._path, options)
+            entry = yield from begin(self._context, "datasets.add_datapoints", digest, self._path, self._left())
             if entry.answer is not None:
                 self._settle(pack, Answer(200, {}, entry.answer))
                 return
-            options["idempotency_key"] = entry.key
         body = yield from self._body(pack, lines)
+        # Under a key of its own, not the journal's: what failed may be mended when the program runs again, and what stands already
+        # is found by what it is.
         call = Call("POST", f"{self._path}/datapoints", body=body, is_bulk=True)
-        answer = yield from exchange(self._context, call, options)
-        if entry is not None:
+        answer = yield from exchange(self._context, call, self._left())
+        if self._settle(pack, answer) and entry is not None:
             yield from finish(self._context, entry, answer)
-        self._settle(pack, answer)
 
     def _line(self, pack: _Pack, place: int) -> bytes:
         datapoint = self.datapoints[place]
@@ -242,7 +241,8 @@ class Adding:
         files = {sha256: data for sha256, data in pack.files.items() if sha256 not in known}
         return BundleBody(lines, files) if files else LinesBody(lines)
 
-    def _settle(self, pack: _Pack, answer: Answer) -> None:
+    def _settle(self, pack: _Pack, answer: Answer) -> bool:
+        """Note what became of each; whether all of them stand."""
         outcomes = read(DatapointOutcomes, answer)
         if [one.index for one in outcomes.data] != list(range(len(pack.places))):
             raise malformed(answer, "not the outcomes of the datapoints that were sent")
@@ -253,6 +253,7 @@ class Adding:
                     self._runs.setdefault(outcomes.run_id, {})[one.index] = place
             else:
                 self._conclude(place, one, pack)
+        return all(one.status in ("created", "existing") for one in outcomes.data)
 
     def _conclude(self, place: int, outcome: DatapointOutcome, pack: _Pack | None = None) -> None:
         if outcome.problem is None:

@@ -39,6 +39,10 @@ _JSON: Final = "application/json"
 _FORM: Final = "multipart/form-data"
 
 
+Placed = tuple[int, NewDatapoint]
+"""A datapoint, with its place in the call."""
+
+
 class _Failed(NamedTuple):
     """A datapoint that is not taken. pointer: which of its assets it is about, None where it is the datapoint itself."""
 
@@ -51,8 +55,11 @@ async def add(request: Request, dataset: DatasetRecord) -> Response:
     hub = services(request)
     async with idempotent(request, None) as guard, BundleReader(hub.blobs, hub.settings.limits) as reader:
         bundle = await _read(request, reader)
-        sent = read_datapoints(bundle.datapoints, hub.settings.limits.nesting, is_ndjson=bundle.is_ndjson)
-        if replay := guard.settle(_digest(sent, bundle.files)):
+        # Thousands of them take a while, in which other requests are to be answered.
+        sent = await in_thread(
+            read_datapoints, bundle.datapoints, hub.settings.limits.nesting, is_ndjson=bundle.is_ndjson
+        )
+        if replay := guard.settle(await in_thread(_digest, sent, bundle.files)):
             return replay
         with ExitStack() as pins:
             adding = Adding(request, dataset, guard, Resolver(hub, dataset.workspace_id, dataset.id, pins))
@@ -110,14 +117,26 @@ class Adding:
         self._guard = guard
         self._resolver = resolver
         self._outcomes: list[dict[str, Any]] = []
+        self._contents: dict[str, Content] = {}
         self._body = b""
 
     async def take(self, sent: Sequence[Sent], files: Sequence[BundledFile]) -> Response:
         await self._resolver.take_files(files)
         bodies = [one.body for one in sent if one.body is not None]
         await self._resolver.look_up(asset for body in bodies for _, asset in body.everything)
-        ready: list[tuple[int, NewDatapoint]] = []
-        waiting: list[tuple[int, NewDatapoint]] = []
+        ready, waiting = await in_thread(self._sorted, sent)
+        waiting = await self._still_waiting(waiting)
+        urls = list(dict.fromkeys(url for _, datapoint in waiting for url in _lacking(datapoint)))
+        if not waiting:
+            await asyncio.wrap_future(self._hub.database.submit(lambda tx: self._write(tx, ready, None)))
+        else:
+            await self._fetch(urls, lambda tx, run_id: self._begin(tx, run_id, urls, ready, waiting))
+        return Response(self._body, media_type=_JSON)
+
+    def _sorted(self, sent: Sequence[Sent]) -> tuple[list[Placed], list[Placed]]:
+        """The datapoints that can stand now, and those that must wait; the others have failed."""
+        ready: list[Placed] = []
+        waiting: list[Placed] = []
         for one in sent:
             made = self._made(one)
             self._outcomes.append(
@@ -126,26 +145,26 @@ class Adding:
             if isinstance(made, _Failed):
                 self._fail(one.index, made)
             else:
+                assert made.identity  # worked out here, and not in the transaction
                 (waiting if _lacking(made) else ready).append((one.index, made))
-        waiting = await self._still_waiting(waiting)
-        urls = list(dict.fromkeys(url for _, datapoint in waiting for url in _lacking(datapoint)))
-        contents = _contents([datapoint for _, datapoint in (*ready, *waiting)])
-        if not waiting:
-            await asyncio.wrap_future(self._hub.database.submit(lambda tx: self._write(tx, contents, ready, None)))
-        else:
-            await self._fetch(urls, lambda tx, run_id: self._begin(tx, run_id, urls, waiting, contents, ready))
-        return Response(self._body, media_type=_JSON)
+        return ready, waiting
 
     def _made(self, one: Sent) -> NewDatapoint | _Failed:
         if one.body is None:
             assert one.problem is not None
             return _Failed(one.problem)
-        body, found = one.body, []
+        body, found, failed = one.body, [], None
         for pointer, given in body.everything:
             asset = self._resolver.asset(given)
             if isinstance(asset, Problem):
-                return _Failed(asset, pointer)
+                failed = failed or _Failed(asset, pointer)
+                continue
             found.append(asset)
+            # Kept though another asset may fail: mending that one does not send this one again.
+            if (content := content_of(asset)) is not None:
+                self._contents[content.sha256] = content
+        if failed is not None:
+            return failed
         count = len(body.assets)
         options = body.answer_options
         return NewDatapoint(
@@ -164,7 +183,7 @@ class Adding:
         body = whole.to_body(self._hub.public_url)
         self._outcomes[index] |= {"status": "failed", "problem": body, "pointer": failed.pointer}
 
-    async def _still_waiting(self, waiting: list[tuple[int, NewDatapoint]]) -> list[tuple[int, NewDatapoint]]:
+    async def _still_waiting(self, waiting: list[Placed]) -> list[Placed]:
         """Those that do not stand already: what a URL leads to need not be known to see that."""
         if not waiting:
             return []
@@ -175,15 +194,13 @@ class Adding:
                 self._outcomes[index] |= {"status": "existing", "datapoint_id": datapoint_id}
         return [(index, datapoint) for index, datapoint in waiting if datapoint.identity not in known]
 
-    def _write(
-        self, tx: Transaction, contents: list[Content], ready: list[tuple[int, NewDatapoint]], run_id: str | None
-    ) -> None:
+    def _write(self, tx: Transaction, ready: list[Placed], run_id: str | None) -> None:
         """All that the call makes, and its answer."""
         store, dataset = self._hub.store.datasets, self._dataset
         added = store.add_datapoints(tx, dataset.id, [datapoint for _, datapoint in ready])
         if added is None:
             raise ProblemError(not_found("dataset", dataset.id))
-        store.add_contents(tx, dataset.id, dataset.workspace_id, contents)
+        store.add_contents(tx, dataset.id, dataset.workspace_id, self._contents.values())
         for (index, _), one in zip(ready, added, strict=True):
             status = "created" if one.is_new else "existing"
             self._outcomes[index] |= {"status": status, "datapoint_id": one.id}
@@ -195,11 +212,10 @@ class Adding:
         tx: Transaction,
         run_id: str,
         urls: list[str],
-        waiting: list[tuple[int, NewDatapoint]],
-        contents: list[Content],
-        ready: list[tuple[int, NewDatapoint]],
+        ready: list[Placed],
+        waiting: list[Placed],
     ) -> None:
-        self._write(tx, contents, ready, run_id)
+        self._write(tx, ready, run_id)
         self._hub.store.fetches.begin(tx, run_id, self._dataset.id, self._dataset.workspace_id, urls, waiting)
 
     async def _fetch(self, urls: Sequence[str], begin: Callable[[Transaction, str], None]) -> None:
@@ -249,11 +265,6 @@ def _lacking(datapoint: NewDatapoint) -> list[str]:
     """The URLs that are still to be fetched for it."""
     assets: tuple[Asset, ...] = (*datapoint.assets, *datapoint.media_context)
     return [asset.url for asset in assets if asset.url is not None and asset.sha256 is None]
-
-
-def _contents(datapoints: Sequence[NewDatapoint]) -> list[Content]:
-    assets = (asset for datapoint in datapoints for asset in (*datapoint.assets, *datapoint.media_context))
-    return [content for asset in assets if (content := content_of(asset)) is not None]
 
 
 def _item(seq: int, url: str) -> NewItem:

@@ -25,7 +25,8 @@ class Pins:
         finally:
             with self._lock:
                 self._counts[sha256] -= 1
-                self._counts += Counter()  # drops what stands at 0
+                if not self._counts[sha256]:
+                    del self._counts[sha256]
 
     def unless_pinned(self, sha256: str, work: Callable[[], object]) -> None:
         """Do the work, unless somebody pins the blob; nobody can begin to meanwhile."""

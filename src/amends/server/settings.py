@@ -126,7 +126,7 @@ class RetentionSettings:
     run_days: float = _setting(90.0, "A finished run itself, counted from the newest of its lineage.")
     batch_file_days: float = _setting(30.0, "Files of purpose `batch`.")
     upload_hours: float = _setting(24.0, "An unfinished resumable upload, since its last part.")
-    unused_blob_hours: float = _setting(1.0, "Stored bytes that neither a file nor a run points to.")
+    unused_blob_hours: float = _setting(1.0, "Stored bytes that neither a file, a dataset nor a run points to.")
     delivery_days: float = _setting(30.0, "What was told to webhooks, and how that went.")
     idempotency_hours: float = _setting(24.0, "Idempotency keys of what was not a creation.")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
@@ -51,7 +52,7 @@ class Asset:
 
     def to_dict(self) -> dict[str, Any]:
         """Its members that are not None, as JSON has them."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
 
     @property
     def identity(self) -> str:
@@ -71,7 +72,7 @@ class Content(NamedTuple):
     height: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NewDatapoint:
     """A datapoint as somebody adds it."""
 
@@ -84,7 +85,7 @@ class NewDatapoint:
     group: str | None = None
     answer_options: tuple[str, ...] | None = None
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """SHA-256 in hex over all by which it is the same as another one of its dataset."""
         shown = [[asset.identity for asset in assets] for assets in (self.assets, self.media_context)]
