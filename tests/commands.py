@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.postgres import own_database
+
 COMMAND = (sys.executable, "-m", "amends.cli")
 
 
@@ -60,6 +62,8 @@ class Commands:
 
     def _environ(self, environ: dict[str, str]) -> dict[str, str]:
         plain = {name: value for name, value in os.environ.items() if not name.startswith("AMENDS_")}
+        if database := own_database(self.place):
+            plain["AMENDS_DATABASE"] = database
         return {
             **plain,
             "HOME": str(self.place),

@@ -11,8 +11,10 @@ from typing import Any
 
 from amends.database import Database
 from amends.engine import Engine, EngineSettings
-from amends.ledger import Ledger, NewItem, NewRun, Run, SqliteLedger, line_members
+from amends.ledger import Ledger, NewItem, NewRun, Run, line_members
+from amends.server.composition import ledger_on
 from tests.hostile import PROCESSORS
+from tests.postgres import own_database
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,10 +29,11 @@ def until(claim: Callable[[], Any], seconds: float = 60.0) -> Any:
 
 
 @contextmanager
-def sqlite_ledger(directory: Path) -> Iterator[Ledger]:
-    database = Database.open(directory / "amends.db")
+def own_ledger(directory: Path) -> Iterator[Ledger]:
+    """On a database of the test's own, of SQLite unless the tests are told otherwise."""
+    database = Database.open(own_database(directory) or directory / "amends.db")
     try:
-        yield SqliteLedger(database)
+        yield ledger_on(database)
     finally:
         database.close()
 

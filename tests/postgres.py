@@ -47,7 +47,11 @@ if sys.platform == "linux":
 os.execv(sys.argv[3], sys.argv[3:])
 """
 
+DIALECT = os.environ.get("AMENDS_TEST_DATABASE", "sqlite")
+"""Of the servers, engines and programs that tests start by themselves, without saying on which database."""
+
 _numbers = itertools.count()
+_own: dict[Path, str] = {}
 _spare: list[str] = []
 
 
@@ -164,6 +168,19 @@ def database_of(dialect: str) -> Iterator[str | None]:
         return
     with postgres_url() as url:
         yield url
+
+
+def own_database(place: Path) -> str | None:
+    """The setting ``database`` of what a test starts in a folder, the same each time; None for SQLite.
+
+    place: where commands are run, or the data directory, which in such a place is called ``data``.
+    """
+    if DIALECT == "sqlite":
+        return None
+    place = place.parent if place.name == "data" else place
+    if place not in _own:
+        _own[place] = shared_server().new_database()
+    return _own[place]
 
 
 def stored_bytes(url: str) -> bytes:

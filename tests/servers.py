@@ -23,7 +23,7 @@ from amends.server.owner import EngineFactory, Owner
 from amends.server.settings import Settings
 from amends.store import Mode, Role
 from amends.web import PAGES
-from tests.postgres import stored_bytes
+from tests.postgres import own_database, stored_bytes
 
 # Tests send more in a minute than a person's key may; those of the limits themselves set their own.
 ROOMY = {
@@ -87,6 +87,8 @@ def running_server(
     key: of the owner, where the directory has one already.
     """
     roomy = {f"limits__{name}": value for name, value in ROOMY.items()}
+    if "database" not in flags:
+        flags["database"] = own_database(data)
     settings = Settings().with_flags(data=data, port=0, **{"engine__workers": 1, **roomy, **flags})
     with Owner(settings, command="serve", listen=True, engine=engine, pages=PAGES) as owner:
         assert owner.url
@@ -111,6 +113,8 @@ def server_process(data: Path, *arguments: str, port: int = 0, **environ: str) -
     """``amends serve`` in a process of its own, for tests that kill it. port: 0 takes any free one."""
     command = [sys.executable, "-m", "amends.cli", "serve", "--port", str(port), "--data", str(data), *arguments]
     roomy = {f"AMENDS_LIMITS_{name.upper()}": str(value) for name, value in ROOMY.items()}
+    if "AMENDS_DATABASE" not in environ and (database := own_database(data)):
+        roomy["AMENDS_DATABASE"] = database
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **roomy, **environ}
     )

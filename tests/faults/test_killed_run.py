@@ -17,6 +17,7 @@ from amends.server.owner import Owner
 from amends.server.settings import Settings
 from tests.commands import Commands, lines_of
 from tests.killing import CHILD, SCHEMA, SUPERVISOR, Witness, all_gone, kill, local_client, note, processes_of, until
+from tests.postgres import own_database
 
 ITEMS = 5_000
 COMMAND = ("run", "m.jsonl", "--model", "local/extract", "--schema", SCHEMA, "-o", "out.jsonl")
@@ -104,7 +105,7 @@ def test_a_run_killed_ten_times_ends_with_one_outcome_an_item(tmp_path: Path) ->
     assert [line["output"]["number"] for line in lines.values()] == [f"N-{n}" for n in range(ITEMS)]
     assert killer.witness is not None
     with (
-        Owner(Settings().with_flags(data=tmp_path / ".amends"), engine=None),
+        Owner(Settings().with_flags(data=tmp_path / ".amends", database=own_database(tmp_path)), engine=None),
         local_client(tmp_path / ".amends") as client,
     ):
         told = killer.witness.check_end(client, ITEMS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.engines import ROOT, ended, lines, running_engine, sqlite_ledger, submit
+from tests.engines import ROOT, ended, lines, own_ledger, running_engine, submit
 
 GOOD = 2_000
 POISON = {
@@ -25,7 +25,7 @@ def test_four_poison_items_among_two_thousand_end_alone(tmp_path: Path, monkeypa
     for place, behaves in enumerate(POISON):
         inputs.insert(300 + 450 * place, {"behaves": behaves})
     settings = {"item_timeout_seconds": 2.0, "item_memory_bytes": 300 << 20}
-    with sqlite_ledger(tmp_path) as ledger, running_engine(ledger, tmp_path, **settings) as engine:
+    with own_ledger(tmp_path) as ledger, running_engine(ledger, tmp_path, **settings) as engine:
         run_id = submit(ledger, inputs)
         engine.wake()
         run = ended(ledger, run_id, 90)

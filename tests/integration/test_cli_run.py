@@ -18,6 +18,7 @@ from amends.server.owner import Owner
 from amends.server.settings import Settings
 from tests import samples
 from tests.commands import Commands, lines_of
+from tests.postgres import own_database
 
 SCHEMA = json.dumps({"type": "object", "properties": {"number": {"type": "string"}}, "required": ["number"]})
 EXTRACT = ("--model", "local/extract", "--schema", SCHEMA)
@@ -157,7 +158,7 @@ def test_killed_while_uploading_no_file_is_sent_twice(amends: Commands, tmp_path
     ended = amends(*command)
     assert ended.code == 0, ended.err
     assert len(lines_of(tmp_path / "out.jsonl")) == 400
-    settings = Settings().with_flags(data=tmp_path / ".amends")
+    settings = Settings().with_flags(data=tmp_path / ".amends", database=own_database(tmp_path))
     with Owner(settings, engine=None) as owner:
         import httpx2
 

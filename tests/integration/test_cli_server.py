@@ -13,6 +13,7 @@ import pytest
 from amends.server.owner import Owner
 from amends.server.settings import Settings
 from tests.commands import Commands, lines_of
+from tests.postgres import own_database
 from tests.servers import RunningServer, server_process
 
 SCHEMA = json.dumps({"type": "object", "properties": {"number": {"type": "string"}}, "required": ["number"]})
@@ -167,7 +168,6 @@ def test_examples_of_the_documentation_run(server: RunningServer, name: str, tmp
 
 def test_what_stops_an_owner_is_one_line_and_1(tmp_path: Path) -> None:
     amends = Commands(tmp_path)
-    (tmp_path / "m.jsonl").write_text('{"text": "a"}')
     with server_process(tmp_path / "data") as running:
         port = running.base_url.rsplit(":", 1)[1]
         taken = amends("serve", "--data", "other", "--port", port)
@@ -178,8 +178,15 @@ def test_what_stops_an_owner_is_one_line_and_1(tmp_path: Path) -> None:
         assert (held.code, held.err.count("\n")) == (1, 1)
         assert str(running.process.pid) in held.err
     assert amends("serve", "--host", "0.0.0.0", "--no-auth", "--port", "0").code == 1
+
+
+@pytest.mark.sqlite
+def test_a_file_of_a_newer_version_is_one_line_and_left_alone(tmp_path: Path) -> None:
     import apsw
 
+    amends = Commands(tmp_path)
+    (tmp_path / "m.jsonl").write_text('{"text": "a"}')
+    assert amends("run", "m.jsonl", "--model", "local/echo", "--data", "data").code == 0
     database = apsw.Connection(str(tmp_path / "data" / "amends.db"))
     database.execute("PRAGMA user_version = 999")
     database.close()
@@ -193,7 +200,8 @@ def test_what_stops_an_owner_is_one_line_and_1(tmp_path: Path) -> None:
 def test_directory_held_by_another_run_is_refused_with_its_pid(tmp_path: Path) -> None:
     amends = Commands(tmp_path)
     (tmp_path / "m.jsonl").write_text('{"text": "a"}')
-    with Owner(Settings().with_flags(data=tmp_path / ".amends"), command="run", engine=None):
+    own = Settings().with_flags(data=tmp_path / ".amends", database=own_database(tmp_path))
+    with Owner(own, command="run", engine=None):
         second = amends("run", "m.jsonl", "--model", "local/echo")
         assert (second.code, second.err.count("\n")) == (1, 1), second.err
         assert f"another amends run (process {os.getpid()})" in second.err
@@ -206,6 +214,7 @@ def test_doctor_finds_everything_in_order(amends: Commands, server: RunningServe
     assert {one["name"] for one in found.document} >= {"Python", "SQLite", "Disk", "Server", "Conservation"}
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("command", [("runs",), ("serve", "--port", "0"), ("doctor",)])
 def test_damaged_database_is_one_line_that_names_it(tmp_path: Path, command: tuple[str, ...]) -> None:
     (tmp_path / ".amends").mkdir()

@@ -18,11 +18,12 @@ from amends.database import NewerDatabase
 from amends.server.directory import network_file_system
 from amends.server.owner import CannotListen, DataDirectoryError, DataDirectoryLocked, Owner, find_owner
 from amends.server.settings import Settings
+from tests.postgres import own_database
 from tests.servers import running_server, server_process
 
 
 def settings(data: Path, **flags: object) -> Settings:
-    return Settings().with_flags(data=data, port=0, **flags)
+    return Settings().with_flags(data=data, port=0, **{"database": own_database(data), **flags})
 
 
 def embedded(data: Path, **flags: object) -> Owner:
@@ -83,6 +84,7 @@ def test_a_long_path_gets_a_short_socket(tmp_path: Path, monkeypatch: pytest.Mon
     assert not owner.socket.parent.exists()
 
 
+@pytest.mark.sqlite
 def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
     with embedded(tmp_path):
         pass

@@ -22,7 +22,7 @@ from amends.engine import Engine, EngineSettings
 from amends.engine.executor import Slot
 from amends.engine.local import LocalExecutor
 from amends.ledger import Ledger, MemoryLedger, filled_lines
-from tests.engines import ROOT, ended, lines, running_engine, sqlite_ledger, submit, until
+from tests.engines import ROOT, ended, lines, own_ledger, running_engine, submit, until
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def _workers_can_import_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with sqlite_ledger(tmp_path) as ledger:
+    with own_ledger(tmp_path) as ledger:
         yield ledger
 
 

@@ -20,7 +20,7 @@ from amends.ledger import (
     RunNotFound,
     RunState,
 )
-from tests.engines import sqlite_ledger
+from tests.engines import own_ledger
 from tests.ledgers import new_run
 
 NOTHING = Manifest(Counts(), 0, "", ())
@@ -63,7 +63,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     if request.param == "memory":
         yield MemoryLedger()
         return
-    with sqlite_ledger(tmp_path) as ledger:
+    with own_ledger(tmp_path) as ledger:
         yield ledger
 
 
