@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from amends import Client
 from amends.server.auth import COOKIE
 from tests.problem_shape import assert_detail, assert_problem
 from tests.servers import RunningServer, running_server
@@ -477,3 +478,18 @@ def test_who_signed_in_with_a_key_is_out_when_it_is_revoked(shell: RunningServer
     assert services.store.sessions.find(secret) == session
     assert owner.delete(f"/v1/api-keys/{key['id']}").status_code == 200
     assert services.store.sessions.find(secret) is None
+
+
+def test_the_sdk_invites_and_changes_people(shell: RunningServer, nobody: httpx2.Client) -> None:
+    with Client(shell.key, shell.base_url) as client:
+        invited = client.invitations.create(role="viewer")
+        assert invited.token is not None
+        assert invited.token not in repr(invited)
+        user = register(nobody, new_email(), invitation=invited.token)
+        assert client.invitations.get(invited.id).used_by == user["id"]
+        assert client.users.update(user["id"], role="member").role == "member"
+        assert user["id"] in [row.id for row in client.users.list()]
+        assert client.users.delete(user["id"]).deleted
+        assert client.invitations.delete(client.invitations.create().id).deleted
+    with Client(login(nobody, email := register(nobody, new_email())["email"])["access_token"], shell.base_url) as own:
+        assert [row.email for row in own.users.list()] == [email]

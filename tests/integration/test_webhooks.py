@@ -15,6 +15,7 @@ import httpx2
 import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from amends import Client
 from amends.database import Transaction
 from amends.resilience import Closed, Opened
 from amends.server.housekeeping import Housekeeping
@@ -409,3 +410,23 @@ def test_the_example_verifies_what_comes(client: httpx2.Client) -> None:
             assert ended(client, path)["status"] == "delivered"
         finally:
             process.terminate()
+
+
+def test_the_sdk_does_all_of_it(server: RunningServer, receiver: Receiver) -> None:
+    with Client(server.key, server.base_url) as client:
+        made = client.webhooks.create(url=receiver.url + "/", events=["batch.failed"], description="mine")
+        assert made.secret is not None
+        assert made.secret not in repr(made)
+        sent = client.webhooks.test(made.id)
+        [came] = receiver.wait_for(1)
+        assert came.verified(made.secret)["type"] == "webhook.test"
+        whole = until(lambda: (found := client.webhooks.delivery(made.id, sent.id)).status == "delivered" and found)
+        assert whole.tries is not None
+        assert [each.status for each in whole.tries] == [204]
+        assert client.webhooks.redeliver(made.id, sent.id).message_id == came.message_id
+        assert [row.id for row in client.webhooks.deliveries(made.id)] == [sent.id]
+        rotated = client.webhooks.rotate(made.id).secret
+        assert rotated not in (None, made.secret)
+        assert client.webhooks.update(made.id, enabled=False).enabled is False
+        assert made.id in [row.id for row in client.webhooks.list()]
+        assert client.webhooks.delete(made.id).deleted

@@ -28,6 +28,7 @@ from amends.client import (
     Failures,
     File,
     GiveUpEvent,
+    InvitationRecord,
     ItemRecord,
     JobDefinition,
     Journal,
@@ -46,6 +47,9 @@ from amends.client import (
     Upload,
     Uploaded,
     UploadProgress,
+    UserRecord,
+    WebhookDelivery,
+    WebhookRecord,
     journal_folder,
     read_journal,
 )
@@ -155,6 +159,10 @@ def work(client: Client, path: Path) -> None:
     assert_type(client.runs.cancel("r"), Run)
     assert_type(client.runs.conservation("r"), Conservation)
     assert_type(client.api_keys.create(role="viewer", mode="test"), ApiKeyRecord)
+    assert_type(client.invitations.create(role="admin", email="a@b.c"), InvitationRecord)
+    assert_type(client.users.update("u", role="viewer"), UserRecord)
+    assert_type(client.webhooks.create(url="https://h", events=["*"]), WebhookRecord)
+    assert_type(client.webhooks.deliveries("w", status="dead"), Page[WebhookDelivery])
     assert_type(client.credits.balance(), Credits)
     assert_type(client.credits.estimate(model="local/echo", items=10), CreditEstimate)
     assert_type(client.credits.history(limit=5), Page[CreditEntry])

@@ -41,6 +41,7 @@ def misuse(client: Client, path: Path) -> None:
     client.batch_predictions.results("b", status="broken")  # type: ignore[arg-type]
     client.batch_predictions.wait("b", deadline=5)  # type: ignore[call-arg]
     client.api_keys.create(role="king")  # type: ignore[arg-type]
+    client.webhooks.deliveries("w", status="lost")  # type: ignore[arg-type]
     client.credits.top_up("ten")  # type: ignore[arg-type]
     client.credits.history(idempotency_key="reads have none")  # type: ignore[call-arg]
     client.datasets.get("d").add_datapoints(["a.png"])  # type: ignore[list-item]

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from ._models import Me
     from ._orders import AsyncOrders, Orders
     from ._runs import AsyncRuns, Runs
+    from ._users import AsyncInvitations, AsyncUsers, Invitations, Users
+    from ._webhooks import AsyncWebhooks, Webhooks
 
 
 JournalChoice = bool | str | os.PathLike[str] | None
@@ -241,6 +243,27 @@ class Client(_Settings):
         return CreditAccount(self._loop, self._context)
 
     @cached_property
+    def users(self) -> Users:
+        """The people of the workspace."""
+        from ._users import Users
+
+        return Users(self._loop, self._context)
+
+    @cached_property
+    def invitations(self) -> Invitations:
+        """Whom to let into the workspace."""
+        from ._users import Invitations
+
+        return Invitations(self._loop, self._context)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """Whom the workspace tells what happens."""
+        from ._webhooks import Webhooks
+
+        return Webhooks(self._loop, self._context)
+
+    @cached_property
     def api_keys(self) -> ApiKeys:
         """Who may call."""
         from ._api_keys import ApiKeys
@@ -367,6 +390,27 @@ class AsyncClient(_Settings):
         from ._credits import AsyncCreditAccount
 
         return AsyncCreditAccount(self._loop, self._context)
+
+    @cached_property
+    def users(self) -> AsyncUsers:
+        """The people of the workspace."""
+        from ._users import AsyncUsers
+
+        return AsyncUsers(self._loop, self._context)
+
+    @cached_property
+    def invitations(self) -> AsyncInvitations:
+        """Whom to let into the workspace."""
+        from ._users import AsyncInvitations
+
+        return AsyncInvitations(self._loop, self._context)
+
+    @cached_property
+    def webhooks(self) -> AsyncWebhooks:
+        """Whom the workspace tells what happens."""
+        from ._webhooks import AsyncWebhooks
+
+        return AsyncWebhooks(self._loop, self._context)
 
     @cached_property
     def api_keys(self) -> AsyncApiKeys:

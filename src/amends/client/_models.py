@@ -313,6 +313,79 @@ class ApiKeyRecord(Resource):
     key: str | None = Field(default=None, repr=False)
 
 
+class UserRecord(Resource):
+    """A person of the workspace. email: None for one who comes by keys only."""
+
+    name: str | None = None
+    email: str | None = None
+    role: str | None = None
+    workspace_id: str | None = None
+    created_at: datetime | None = None
+
+
+class InvitationRecord(Resource):
+    """An invitation. used_by: the user who came by it.
+
+    token: what the invited register with, in the answer that made it and never again; kept out of ``repr``.
+    """
+
+    role: str | None = None
+    email: str | None = None
+    workspace_id: str | None = None
+    created_by: str | None = None
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+    used_at: datetime | None = None
+    used_by: str | None = None
+    token: str | None = Field(default=None, repr=False)
+
+
+class WebhookRecord(Resource):
+    """A webhook. disabled_reason: why it is told nothing any more, where nobody said so. failing_since: of a row of failures.
+
+    secret: what signs its messages, in the answer that made or rotated it and never again; kept out of ``repr``.
+    """
+
+    url: str | None = None
+    events: list[str] | None = None
+    description: str | None = None
+    enabled: bool | None = None
+    disabled_reason: str | None = None
+    failing_since: datetime | None = None
+    created_by: str | None = None
+    created_at: datetime | None = None
+    secret: str | None = Field(default=None, repr=False)
+
+
+class WebhookTry(Record):
+    """One try at a delivery. status: what was answered, None where nothing was. answer: how that began."""
+
+    number: int | None = None
+    at: datetime | None = None
+    elapsed_ms: int | None = None
+    status: int | None = None
+    error: str | None = None
+    answer: str | None = None
+
+
+class WebhookDelivery(Resource):
+    """One message to one webhook. message_id: what the receiver sees as ``webhook-id``, the same at each try.
+
+    status: pending, delivered, dead. body, tries: where one delivery is asked for.
+    """
+
+    webhook_id: str | None = None
+    message_id: str | None = None
+    type: str | None = None
+    status: str | None = None
+    attempts: int | None = None
+    next_attempt_at: datetime | None = None
+    created_at: datetime | None = None
+    ended_at: datetime | None = None
+    body: dict[str, Any] | None = None
+    tries: list[WebhookTry] | None = None
+
+
 class Me(Record):
     """Who the credential is."""
 

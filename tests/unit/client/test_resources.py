@@ -60,6 +60,30 @@ DONE = Reply(json={"id": "bpred_1", "status": "completed", "request_counts": {"t
         (lambda c: c.api_keys.create(role="viewer", user="u"), "POST", "/v1/api-keys", {"role": "viewer", "user": "u"}),
         (lambda c: c.api_keys.get("k"), "GET", "/v1/api-keys/k", None),
         (lambda c: c.api_keys.revoke("k"), "DELETE", "/v1/api-keys/k", None),
+        (lambda c: c.users.get("u"), "GET", "/v1/users/u", None),
+        (lambda c: c.users.update("u", role="viewer"), "PATCH", "/v1/users/u", {"role": "viewer"}),
+        (lambda c: c.users.delete("u"), "DELETE", "/v1/users/u", None),
+        (
+            lambda c: c.invitations.create(email="a@b.c"),
+            "POST",
+            "/v1/invitations",
+            {"role": "member", "email": "a@b.c"},
+        ),
+        (lambda c: c.invitations.get("i"), "GET", "/v1/invitations/i", None),
+        (lambda c: c.invitations.delete("i"), "DELETE", "/v1/invitations/i", None),
+        (
+            lambda c: c.webhooks.create(url="https://h", events=("*",)),
+            "POST",
+            "/v1/webhooks",
+            {"url": "https://h", "events": ["*"]},
+        ),
+        (lambda c: c.webhooks.get("w"), "GET", "/v1/webhooks/w", None),
+        (lambda c: c.webhooks.update("w", enabled=False), "PATCH", "/v1/webhooks/w", {"enabled": False}),
+        (lambda c: c.webhooks.delete("w"), "DELETE", "/v1/webhooks/w", None),
+        (lambda c: c.webhooks.rotate("w"), "POST", "/v1/webhooks/w/rotate", None),
+        (lambda c: c.webhooks.test("w"), "POST", "/v1/webhooks/w/test", None),
+        (lambda c: c.webhooks.delivery("w", "d"), "GET", "/v1/webhooks/w/deliveries/d", None),
+        (lambda c: c.webhooks.redeliver("w", "d"), "POST", "/v1/webhooks/w/deliveries/d/redeliver", None),
         (lambda c: c.credits.balance(), "GET", "/v1/credits", None),
         (lambda c: c.credits.estimate(model="m", items=3), "GET", "/v1/credits/estimate", None),
         (lambda c: c.credits.conservation(), "GET", "/v1/credits/conservation", None),
@@ -93,6 +117,11 @@ def test_senseless_ids_are_refused_unsent(rig: Any, id: str) -> None:
 def test_one_string_is_no_list_of_types(rig: Any) -> None:
     with pytest.raises(TypeError, match="types"):
         rig.run(lambda client: client.runs.retry_failed("r", types="file_not_found"))
+
+
+def test_one_string_is_no_list_of_events(rig: Any) -> None:
+    with pytest.raises(TypeError, match="events"):
+        rig.run(lambda client: client.webhooks.create(url="https://h", events="batch.completed"))
 
 
 def test_missing_members_are_none_and_unknown_ones_kept(rig: Any) -> None:

@@ -20,6 +20,8 @@ from amends.client._jobs import AsyncJobDefinition, AsyncJobs, JobDefinition, Jo
 from amends.client._orders import AsyncOrder, AsyncOrders, Order, Orders
 from amends.client._pages import AsyncPage, Page
 from amends.client._runs import AsyncRuns, Runs
+from amends.client._users import AsyncInvitations, AsyncUsers, Invitations, Users
+from amends.client._webhooks import AsyncWebhooks, Webhooks
 
 TWINS = [
     (Client, AsyncClient),
@@ -27,6 +29,9 @@ TWINS = [
     (BatchPredictions, AsyncBatchPredictions),
     (Runs, AsyncRuns),
     (ApiKeys, AsyncApiKeys),
+    (Users, AsyncUsers),
+    (Invitations, AsyncInvitations),
+    (Webhooks, AsyncWebhooks),
     (CreditAccount, AsyncCreditAccount),
     (Datasets, AsyncDatasets),
     (Jobs, AsyncJobs),
