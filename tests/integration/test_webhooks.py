@@ -21,6 +21,7 @@ from amends.resilience import Closed, Opened
 from amends.server.housekeeping import Housekeeping
 from amends.server.schedule import PAUSES
 from amends.server.telling import tell_of_breakers
+from tests.orders import dataset_on, text
 from tests.postgres import database_of
 from tests.problem_shape import assert_problem
 from tests.receivers import Receiver, running_receiver
@@ -149,6 +150,23 @@ def test_a_run_that_cannot_pay_is_told_once(
         client.post("/v1/credits/top-ups", json={"amount": 1}).raise_for_status()
         types = [each.verified(made["secret"])["type"] for each in receiver.wait_for(2)]
         assert types == ["batch.paused", "batch.completed"]
+
+
+def test_the_answer_that_completes_an_order_is_told_with_it(
+    server: RunningServer, client: httpx2.Client, receiver: Receiver
+) -> None:
+    made = hook(client, receiver.url + "/", "order.completed")
+    dataset_id, _ = dataset_on(server, text("tom"), text("rex"))
+    body = {"kind": "classification", "name": "Pets", "instruction": "What is it?", "dataset_id": dataset_id}
+    settings = {"answer_options": ["cat", "dog"], "settings": {"responses_per_datapoint": 1}}
+    definition = client.post("/v1/job-definitions", json={**body, **settings}).json()["id"]
+    order_id = client.post("/v1/orders", json={"job_definition_id": definition, "run": True}).json()["id"]
+    for _ in range(2):
+        task = client.post(f"/v1/orders/{order_id}/tasks/next", json={"annotator": "ada"}).json()["task"]
+        assert receiver.received == []
+        client.post(f"/v1/task-leases/{task['lease_id']}/respond", json={"answer": "cat"}).raise_for_status()
+    said = receiver.wait_for(1)[0].verified(made["secret"])
+    assert (said["type"], said["data"]) == ("order.completed", client.get(f"/v1/orders/{order_id}").json())
 
 
 def test_breakers_are_told_to_every_workspace_that_listens(server: RunningServer, receiver: Receiver) -> None:

@@ -57,7 +57,7 @@ from amends.server.sealing import Sealing
 from amends.server.services import Services
 from amends.server.settings import ServerSettings, Settings
 from amends.server.steward import Steward
-from amends.server.telling import tell_of_breakers, tell_of_runs
+from amends.server.telling import tell_of_breakers, tell_of_orders, tell_of_runs
 from amends.server.tokens import Tokens
 from amends.server.tracing import Traces
 from amends.server.watching import WatchedLedger
@@ -164,6 +164,7 @@ class Owner:
         blobs.clear_strays()
         store = Store(database, keep_idempotency_seconds=self._settings.retention.idempotency_hours * 3_600)
         ledger = ledger_on(database, tell_of_runs(store.webhooks))
+        store.orders.on_completed = tell_of_orders(store.webhooks)
         store.idempotency.release_dead()
         ledger.abandon_receiving()
         ledger.release_all()

@@ -1,4 +1,4 @@
-"""What webhooks are told of: the turns that runs and breakers take."""
+"""What webhooks are told of: the turns that runs, orders and breakers take."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import structlog
 from amends.database import Database, Transaction, rfc3339
 from amends.ledger import Run, Told
 from amends.resilience import Closed, Opened
+from amends.server.orders import order_body
 from amends.server.wire import KIND, batch_body
-from amends.store import EventType, Webhooks
+from amends.store import EventType, Order, Webhooks
 
 log = structlog.get_logger("amends.webhooks")
 
@@ -31,6 +32,16 @@ def tell_of_runs(webhooks: Webhooks) -> Told:
         if run.kind == KIND:
             type = _OF_STATE.get(run.state, "batch.paused")
             webhooks.emit(tx, run.workspace_id, type, batch_body(run, run.public_url))
+
+    return told
+
+
+def tell_of_orders(webhooks: Webhooks) -> Callable[[Transaction, Order], None]:
+    """In the transaction of the answer that completes an order."""
+
+    def told(tx: Transaction, order: Order) -> None:
+        type: EventType = "order.completed"
+        webhooks.emit(tx, order.workspace_id, type, order_body(order))
 
     return told
 

@@ -98,11 +98,15 @@ class Order:
 
 
 class Orders:
-    """Orders of all workspaces; whoever asks for one by id looks at its ``workspace_id``."""
+    """Orders of all workspaces; whoever asks for one by id looks at its ``workspace_id``.
+
+    on_completed: told, in the transaction, of an order that is complete.
+    """
 
     def __init__(self, database: Database, *, now: Callable[[], float]) -> None:
         self._database = database
         self._now = now
+        self.on_completed: Callable[[Transaction, Order], None] = lambda tx, order: None
 
     def add(self, tx: Transaction, order_id: str, definition: JobDefinition, *, created_by: str | None) -> Order:
         """Make an order of a definition, with its settings."""
@@ -202,7 +206,11 @@ class Orders:
 
     def complete(self, tx: Transaction, order_id: str) -> bool:
         """Complete it if every task is there and done."""
-        return complete_order(tx, order_id, self._now())
+        tx.execute(QUERIES.complete_order, {"id": order_id, "now": self._now()})
+        is_completed = tx.changes == 1
+        if is_completed:
+            self.on_completed(tx, self._of(tx, order_id))
+        return is_completed
 
     # Invitations
 
@@ -243,12 +251,6 @@ def count_responses(tx: Transaction, order_id: str, *, responses: int = 0, done:
     """Add to an order's sums."""
     values = {"id": order_id, "responses": responses, "done": done, "frees": frees}
     tx.execute(QUERIES.count_responses, values)
-
-
-def complete_order(tx: Transaction, order_id: str, now: float) -> bool:
-    """Complete it if every task is there and done."""
-    tx.execute(QUERIES.complete_order, {"id": order_id, "now": now})
-    return tx.changes == 1
 
 
 def _digest(token: str) -> bytes:

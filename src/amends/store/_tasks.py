@@ -28,7 +28,7 @@ from amends.labelling import accuracy, posterior
 from amends.store._annotators import QUERIES as ANNOTATORS
 from amends.store._annotators import Annotator, read_annotator
 from amends.store._job_definitions import to_text
-from amends.store._orders import Order, complete_order, count_responses, lock_order
+from amends.store._orders import Order, Orders, count_responses, lock_order
 
 QUERIES = load_queries(__package__, "tasks.sql")
 
@@ -149,7 +149,7 @@ class Tasks:
     """Tasks, leases on them, and responses.
 
     monotonic: the clock of leases, in tests; None takes the machine's, which no correction moves, and on PostgreSQL the database's.
-    boot: names the boot of the machine; leases of another one have lapsed.
+    boot: names the boot of the machine; leases of another one have lapsed. orders: where an order is completed.
     """
 
     def __init__(
@@ -159,9 +159,11 @@ class Tasks:
         now: Callable[[], float],
         monotonic: Callable[[], float] | None = None,
         boot: str | None = None,
+        orders: Orders | None = None,
     ) -> None:
         self._database = database
         self._now = now
+        self._orders = orders or Orders(database, now=now)
         self._monotonic = monotonic
         self._boot = boot or ("" if database.dialect == "postgres" else boot_id())
 
@@ -317,7 +319,7 @@ class Tasks:
         if task.is_gold:
             self._note_gold(tx, annotator_id, task, text, 1)
         is_done = self._count(tx, order, task, received=1, leased=-leases)
-        has_completed = is_done and complete_order(tx, order.id, self._now())
+        has_completed = is_done and self._orders.complete(tx, order.id)
         return Responded(order.id, task.seq, annotator_id, is_done, has_completed)
 
     def _count(self, tx: Transaction, order: Order, task: Task, *, received: int, leased: int) -> bool:

@@ -29,6 +29,7 @@ EventType = Literal[
     "batch.paused",
     "breaker.opened",
     "breaker.closed",
+    "order.completed",
     "webhook.test",
 ]
 DeliveryState = Literal["pending", "delivered", "dead"]
