@@ -13,7 +13,7 @@ from tests.batches import PATH
 from tests.browser.conftest import DESKTOP, PHONE, NewContext, sign_in
 from tests.servers import RunningServer
 
-PAGES = ["/", "/ui/datasets", "/ui/orders", "/ui/upstreams", "/ui/limits", "/ui/credits", "/ui/keys"]
+PAGES = ["/", "/ui/datasets", "/ui/orders", "/ui/upstreams", "/ui/limits", "/ui/credits", "/ui/keys", "/ui/webhooks"]
 
 
 @pytest.fixture(scope="module")

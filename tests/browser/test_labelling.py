@@ -10,9 +10,10 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import PHONE, NewContext, sign_in
-from tests.browser.labelling import Job, is_done, join, next_photo, press, seen
+from tests.browser.people import is_done, join, next_photo, press, seen
 from tests.browser.photos import photos
 from tests.browser.test_dashboard import is_wider_than_its_window, paints_within_a_second, serious
+from tests.jobs import Job
 from tests.servers import RunningServer
 
 OPTIONS = ["animal", "person", "sky", "thing", "vehicle"]

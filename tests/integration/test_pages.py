@@ -14,7 +14,7 @@ from tests.batches import PATH
 from tests.servers import RunningServer, running_server
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
-PAGES = ["/", "/ui/upstreams", "/ui/limits", "/ui/credits", "/ui/keys"]
+PAGES = ["/", "/ui/datasets", "/ui/orders", "/ui/upstreams", "/ui/limits", "/ui/credits", "/ui/keys", "/ui/webhooks"]
 
 
 @contextmanager
@@ -189,6 +189,37 @@ def test_credits_are_added_once(browser: httpx2.Client) -> None:
         answer = browser.post("/ui/credits/top-ups", data={"amount": wrong, "once": wrong + "x"})
         assert answer.status_code in (400, 422)
         assert "text/html" in answer.headers["content-type"]
+
+
+def test_an_account_signs_in_and_a_wrong_password_does_not(shell: RunningServer) -> None:
+    account = {"email": "ada@example.org", "password": "correct horse battery"}
+    with browser_of(shell, "") as client:
+        assert client.post("/api/auth/register", json={**account, "name": "Ada"}).status_code == 201
+        wrong = client.post("/ui/sign-in", data={**account, "password": "guessed", "next": "/ui/credits"})
+        assert wrong.status_code == 401
+        assert 'value="ada@example.org"' in wrong.text
+        assert 'value="/ui/credits"' in wrong.text
+        right = client.post("/ui/sign-in", data={**account, "next": "/ui/credits"})
+        assert (right.status_code, right.headers["location"]) == (303, "/ui/credits")
+        assert client.get("/ui/keys").status_code == 200
+        assert client.post("/ui/sign-out").status_code == 303
+        assert client.get("/ui/keys").status_code == 303
+
+
+def test_a_webhook_is_made_tested_disabled_and_deleted(browser: httpx2.Client) -> None:
+    form = {"url": "https://example.org/hook", "description": "<i>", "event batch.completed": "yes", "once": "b" * 32}
+    made = browser.post("/ui/webhooks", data=form)
+    assert re.search(r"whsec_\S{20,}</code>", made.text)
+    listed = browser.get("/ui/webhooks").text
+    assert "whsec_" not in listed
+    webhook = re.findall(r'href="(/ui/webhooks/wh_\w+)"', listed)[0]
+    assert browser.post(f"{webhook}/test").headers["location"] == webhook
+    assert "webhook.test" in browser.get(webhook).text
+    assert browser.post(f"{webhook}/enabled", data={"enabled": "no"}).status_code == 303
+    assert "disabled" in browser.get(webhook).text
+    assert browser.post(f"{webhook}/delete").headers["location"] == "/ui/webhooks"
+    assert browser.get(webhook).status_code == 404
+    assert browser.post("/ui/webhooks", data={"url": "ftp://example.org/"}).status_code == 422
 
 
 def test_static_files_are_kept_for_ever_under_an_address_that_names_their_content(browser: httpx2.Client) -> None:

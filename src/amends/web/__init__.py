@@ -5,7 +5,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from amends.web import credits, datasets, keys, labelling, orders, runs, sign_in, standing, static_files
+from amends.web import credits, datasets, keys, labelling, orders, runs, sign_in, standing, static_files, webhooks
 
 PAGES: Final[Sequence[APIRouter]] = (
     runs.router,
@@ -16,6 +16,7 @@ PAGES: Final[Sequence[APIRouter]] = (
     standing.router,
     credits.router,
     keys.router,
+    webhooks.router,
     static_files.router,
 )
 """What ``amends serve`` answers besides the API."""

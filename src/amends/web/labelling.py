@@ -173,11 +173,16 @@ async def answer(at: AtDesk, given: Given) -> Response:
         return await _answer(at, {"recorded": await in_thread(_has_answered, at, given.seq)})
     datapoint = await in_thread(_datapoint, at, lease.datapoint_id)
     stated = check_answer(at.definition, datapoint, given.answer)
-    try:
-        await at.write(lambda tx: take_answer(hub, tx, lease, stated, given.elapsed_ms))
-    except ProblemError:  # lapsed, and the task has all its answers; or the same answer was just taken from another tab
-        return await _answer(at, {"recorded": await in_thread(_has_answered, at, given.seq)})
-    return await _answer(at, {"recorded": True})
+
+    def work(tx: Transaction) -> bool:
+        try:
+            take_answer(hub, tx, lease, stated, given.elapsed_ms)
+        except ProblemError:  # lapsed, and the task has all its answers; or the same answer was taken a moment ago
+            return False
+        return True
+
+    is_new = await at.write(work)
+    return await _answer(at, {"recorded": is_new or await in_thread(_has_answered, at, given.seq)})
 
 
 @router.post("/{order_id}/skips")

@@ -1,17 +1,16 @@
-"""``/ui/sign-in``: from a key to a session, whose secret is in a cookie that scripts cannot read."""
+"""``/ui/sign-in``: from a key or an account to a session, whose secret is in a cookie that scripts cannot read."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from amends.database import Transaction
+from amends.problems import ProblemError
+from amends.server.accounts import address_of
 from amends.server.auth import COOKIE
-from amends.store import Session
+from amends.server.changes import in_transaction
 from amends.web.visits import SIGN_IN, Anybody, Looking, PageRoute, Visit, own_path, see_other
 
 router = APIRouter(prefix="/ui", route_class=PageRoute, include_in_schema=False)
@@ -36,28 +35,43 @@ async def is_signed_in(look: Anybody) -> Response:
 async def sign_in(look: Anybody) -> Response:
     fields = await look.form()
     target = own_path(fields.get("next"))
+    if "email" in fields:
+        return await _with_account(look, fields, target)
     key = look.hub.store.keys.authenticate(fields.get("key", "").strip())
     if key is None:
         return _page(look, target, "That is no key of this server, or it was revoked.")
+    _, secret = await in_transaction(
+        look.hub,
+        lambda tx: look.hub.store.sessions.open(
+            tx, key.workspace_id, key.user_id, key.id, key.role, key.mode, _SECONDS
+        ),
+    )
+    return _signed_in(look, target, secret)
 
-    def begin(tx: Transaction) -> tuple[Session, str]:
-        return look.hub.store.sessions.open(tx, key.workspace_id, key.user_id, key.id, key.role, key.mode, _SECONDS)
 
-    return await _signed_in(look, target, begin)
+async def _with_account(look: Visit, fields: dict[str, str], target: str) -> Response:
+    email = fields["email"]
+    try:
+        account = await look.hub.logins.check(email, fields.get("password", ""), address_of(look.request))
+    except ProblemError as error:
+        if error.problem.slug == "no_authentication":
+            return _page(look, target, "There is no account with this e-mail address and password.", email)
+        return _page(look, target, f"Too many wrong passwords. {error.problem.detail}", email, error.problem.status)
+    _, secret = await look.hub.logins.sign_in(account, _SECONDS)
+    return _signed_in(look, target, secret)
 
 
 @router.post("/sign-out")
 async def sign_out(look: Looking) -> Response:
     session_id = look.who.session_id
     if session_id is not None:
-        await asyncio.wrap_future(look.hub.database.submit(lambda tx: look.hub.store.sessions.close(tx, session_id)))
+        await in_transaction(look.hub, lambda tx: look.hub.store.sessions.close(tx, session_id))
     gone = see_other(SIGN_IN)
     gone.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=_is_secure(look))
     return gone
 
 
-async def _signed_in(look: Visit, target: str, begin: Callable[[Transaction], tuple[Session, str]]) -> Response:
-    _, secret = await asyncio.wrap_future(look.hub.database.submit(begin))
+def _signed_in(look: Visit, target: str, secret: str) -> Response:
     answer = see_other(target)
     answer.set_cookie(
         COOKIE, secret, max_age=int(_SECONDS), path="/", httponly=True, samesite="strict", secure=_is_secure(look)
@@ -69,5 +83,5 @@ def _is_secure(look: Visit) -> bool:
     return look.request.url.scheme == "https"
 
 
-def _page(look: Visit, target: str, wrong: str = "") -> Response:
-    return look.page("sign_in.html", code=401 if wrong else 200, next=own_path(target), wrong=wrong)
+def _page(look: Visit, target: str, wrong: str = "", email: str = "", code: int = 401) -> Response:
+    return look.page("sign_in.html", code=code if wrong else 200, next=own_path(target), wrong=wrong, email=email)

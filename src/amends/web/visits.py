@@ -30,6 +30,7 @@ NAV: Final = (
     ("/ui/limits", "Limits"),
     ("/ui/credits", "Credits"),
     ("/ui/keys", "Keys"),
+    ("/ui/webhooks", "Webhooks"),
 )
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORM: Final = "application/x-www-form-urlencoded"

@@ -97,6 +97,6 @@ def test_a_template_escapes_and_knows_every_value_that_it_shows() -> None:
         "now": 0.0,
         "unit": "credits",
     }
-    page = bytes(render("sign_in.html", {**shared, "next": '/"><script>', "wrong": ""}).body).decode()
+    page = bytes(render("sign_in.html", {**shared, "next": '/"><script>', "wrong": "", "email": ""}).body).decode()
     assert '"/"><script>' not in page
     assert "&lt;script&gt;" in page

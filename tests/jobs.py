@@ -1,13 +1,13 @@
-"""Orders for tests of the pages, and what a person does at one."""
+"""Orders for tests: made over the API, of files or texts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx2
-from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.servers import RunningServer
 
@@ -24,12 +24,15 @@ class Job:
         *,
         options: Sequence[str] | None = None,
         run: bool = True,
+        private_metadata: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         self._site = site
         with site.client() as api:
-            dataset = _made(api, "/v1/datasets", name=f"{instruction} {id(self)}")
+            dataset = _made(api, "/v1/datasets", name=f"{instruction} {uuid4().hex[:8]}")
             rows = [_datapoint(api, each) for each in assets]
+            if private_metadata:
+                rows = [{**row, "private_metadata": private_metadata} for row in rows]
             answer = api.post(f"/v1/datasets/{dataset}/datapoints", json=rows)
             assert answer.status_code == 200, answer.text
             definition = _made(
@@ -68,57 +71,3 @@ def _datapoint(api: httpx2.Client, assets: Sequence[Path | str]) -> dict[str, An
         return {"data_type": "text", "assets": [{"text": text} for text in assets]}
     sent = [api.post("/v1/files", files={"file": (Path(each).name, Path(each).read_bytes())}).json() for each in assets]
     return {"assets": [{"file_id": file["id"]} for file in sent]}
-
-
-def join(context: BrowserContext, link: str, name: str) -> Page:
-    """Come by an invitation and say a name; the page with its first task."""
-    page = context.new_page()
-    page.goto(link)
-    page.get_by_label("Your name").fill(name)
-    page.keyboard.press("Enter")
-    expect(page.locator('[data-part="task"]')).to_be_visible()
-    return page
-
-
-def seen(page: Page) -> str:
-    """The name of the photo on the screen."""
-    label = page.locator(".stage").first.get_attribute("aria-label") or ""
-    return label.partition(". ")[0]
-
-
-def press(page: Page, key: str) -> None:
-    """Answer by a key, and wait until the task is off the screen."""
-    assert has_task(page)
-    page.evaluate("document.querySelector('[data-part=\"media\"]').firstElementChild.dataset.old = 'yes'")
-    page.keyboard.press(key)
-    page.wait_for_function(
-        "document.querySelector('[data-part=\"task\"]').hidden || !document.querySelector('[data-old]')"
-    )
-
-
-def has_task(page: Page) -> bool:
-    """Whether a task is on the screen, once the page knows."""
-    page.wait_for_function(
-        """() => !document.querySelector('[data-part="task"]').hidden
-        || !/One moment/.test(document.querySelector('[data-part="nothing"]').textContent)"""
-    )
-    return page.locator('[data-part="task"]').is_visible()
-
-
-def next_photo(page: Page) -> str:
-    """The name of a photo that was not looked at yet, once the page shows one; "" where it says that there is none now."""
-    found = page.wait_for_function(
-        """() => {
-          if (document.querySelector('[data-part="task"]').hidden)
-            return /One moment/.test(document.querySelector('[data-part="nothing"]').textContent) ? null : ' ';
-          const stage = document.querySelector('.stage:not([data-old])');
-          if (!stage) return null;
-          stage.dataset.old = 'yes';
-          return stage.getAttribute('aria-label').split('. ')[0];
-        }"""
-    )
-    return str(found.json_value()).strip()
-
-
-def is_done(page: Page) -> bool:
-    return "Done" in page.locator('[data-part="nothing"]').inner_text()
