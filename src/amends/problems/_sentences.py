@@ -99,6 +99,7 @@ def spoken(kind: str) -> str:
     return " ".join(_ACRONYMS.get(word, word) for word in kind.split("_"))
 
 
+@lru_cache(maxsize=256)
 def _opening(kind: str) -> str:
     words = spoken(kind)
     return words[:1].upper() + words[1:]

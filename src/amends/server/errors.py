@@ -142,7 +142,11 @@ def dialect_for(path: str, accept: str | None) -> Dialect:
 def problem_response(what: Problem, scope: Scope, public_url: str) -> Response:
     """The response to a request that ended in ``what``."""
     path = scope.get("path", "/")
-    accept = next((value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"accept"), None)
+    accept = None
+    for name, value in scope.get("headers", ()):
+        if name == b"accept":
+            accept = value.decode("latin-1")
+            break
     whole = what.met_at(path, scope.get("state", {}).get("request_id"))
     if whole.status == 422 and path.startswith("/openai/"):
         whole = whole.replace(status=400)  # OpenAI's clients know no other status of a request that is not valid
@@ -150,8 +154,16 @@ def problem_response(what: Problem, scope: Scope, public_url: str) -> Response:
     extra = headers(whole)
     if whole.status == 413:
         # The rest of the body is still under way: this connection cannot carry another request.
-        extra["Connection"] = "close"
-    return Response(_encoded(body), whole.status, extra, media_type)
+        extra["connection"] = "close"
+    return _Refusal(_encoded(body), whole.status, extra, media_type)
+
+
+class _Refusal(Response):
+    """A response whose headers are put down as they are, which takes half as long as having them looked through."""
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        own = {"content-length": str(len(self.body)), "content-type": self.media_type or "", **(headers or {})}
+        self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in own.items()]
 
 
 def refusal(error: ProblemError, scope: Scope, public_url: str) -> Response:
