@@ -1,4 +1,4 @@
-"""A folder of pictures into a dataset; those that fail are taken from a folder of originals instead, and only they are sent again.
+"""Order labels for a folder of pictures; those that fail are taken from a folder of originals, and only they are sent again.
 
 Needs a server and AMENDS_API_KEY.
 
@@ -23,18 +23,24 @@ def mended(failure: FailedUpload, originals: Path) -> Datapoint:
 
 
 def main(folder: Path, originals: Path) -> None:
+    pictures = [str(folder / path.name) for path in sorted(originals.iterdir())]
     with Client(journal=True) as client:
-        dataset = client.datasets.create(f"mended pictures in {folder.name}")
-        pictures = [Datapoint(str(folder / path.name), group="a") for path in sorted(originals.iterdir())]
         try:
-            dataset.add_datapoints(pictures, failure_tolerance=0.0)
+            order = client.order.create_classification_order(
+                f"Sun or rain in {folder.name}", "Sun or rain?", ["sun", "rain"], pictures, failure_tolerance=0.0
+            )
         except FailedUploadException as error:
             for stage, items in error.failures_by_stage.items():
                 print(f"{len(items)} failed at stage {stage}")
+            # Where only time helps, error.retry() sends the same ones again and returns the order.
             fixed = [mended(failure, originals) for failure in error.detailed_failures]
             succeeded, failed = error.dataset.add_datapoints(fixed)
             print(f"{len(succeeded)} mended, {len(failed)} still fail")
-        print(f"{client.datasets.get(dataset.id).datapoint_count} of {len(pictures)} pictures stand.")
+            order = error.order
+        order.run()  # what was added until now belongs to it
+        print(
+            f"{order.id} is {order.get_status()} with {client.datasets.get(order.dataset_id).datapoint_count} pictures."
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A folder of pictures into a dataset, going on without those that fail. Needs a server and AMENDS_API_KEY.
+"""Order labels for a folder of pictures, going on without those that fail. Needs a server and AMENDS_API_KEY.
 
 python examples/datasets_go_on.py FOLDER
 """
@@ -8,20 +8,26 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from amends import Client, Datapoint
+from amends import Client
 from amends.exceptions import FailedUploadException
 
 
 def main(folder: Path) -> None:
+    pictures = [str(path) for path in sorted(folder.iterdir())]
     with Client(journal=True) as client:
-        dataset = client.datasets.create(f"pictures in {folder.name}")
-        pictures = [Datapoint(str(path), context="What is to be seen?") for path in sorted(folder.iterdir())]
         try:
-            dataset.add_datapoints(pictures, failure_tolerance=0.0)
+            order = client.order.create_classification_order(
+                f"Day or night in {folder.name}",
+                "Is it day or night?",
+                ["day", "night"],
+                pictures,
+                failure_tolerance=0.0,
+            )
         except FailedUploadException as error:
             print(error)  # in groups, with examples and what to do about each
-            dataset = error.dataset  # all the others stand in it
-        print(f"Going on with {client.datasets.get(dataset.id).datapoint_count} of {len(pictures)} pictures.")
+            order = error.order  # made with what succeeded
+        order.run()
+        print(f"{order.id} is {order.get_status()}.")
 
 
 if __name__ == "__main__":

@@ -87,8 +87,9 @@ def measure(candidate: str, folder: Path, wanted: list[str], place: Path) -> dic
     if candidate == "copy":
         started = time.perf_counter()
         shutil.copytree(folder, place / "copy")
-        os.sync()
-        return {"seconds": round(time.perf_counter() - started, 3)}
+        copied = time.perf_counter() - started
+        _sync(place)
+        return {"seconds": round(time.perf_counter() - started, 3), "seconds_before_sync": round(copied, 3)}
     settings = {"AMENDS_FETCH_TOTAL_SECONDS": TOTAL_SECONDS, "AMENDS_FETCH_ALLOW": "127.0.0.1"}
     (place / "assets.json").write_text(json.dumps(wanted))
     with serving(place / "data", settings) as server:
@@ -99,7 +100,16 @@ def measure(candidate: str, folder: Path, wanted: list[str], place: Path) -> dic
             raise RuntimeError(printed.stderr[-3_000:])
         found: dict[str, Any] = json.loads(printed.stdout)
         found["server_processor_seconds"] = round(_processor_seconds(server) - before, 2)
+        found["server_peak_mib"] = _peak_mib(server)
         return found
+
+
+def _sync(place: Path) -> None:
+    """Every file of the copy on the disk, as what the server acknowledged is."""
+    for path in place.rglob("*"):
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
 
 
 def _processor_seconds(server: Server) -> float:
@@ -107,6 +117,14 @@ def _processor_seconds(server: Server) -> float:
     owner = psutil.Process(server.pid)
     times = [process.cpu_times() for process in (owner, *owner.children(recursive=True))]
     return sum(one.user + one.system for one in times)
+
+
+def _peak_mib(server: Server) -> int | None:
+    """Of the server's own process, where the system tells."""
+    status = Path(f"/proc/{server.pid}/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    peaks = [int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM:")]
+    return peaks[0] if peaks else None
 
 
 def compared(rounds: dict[str, list[dict[str, Any]]]) -> dict[str, float]:

@@ -121,7 +121,7 @@ def test_a_server_that_is_killed_meanwhile_goes_on_where_it_was(
     monkeypatch.setattr("amends.client._adding._PACK_FILES", 25)
     port, draw = free_port(), Random(7)
     outcome: list[Any] = []
-    with server_process(tmp_path / "data", port=port) as first:
+    with server_process(tmp_path / "data", port=port, AMENDS_ENGINE_WORKERS="1") as first:
         key = first.key
         client = Client(key, first.base_url, max_retries=20, budget=None)
         dataset = client.datasets.create("pictures")
@@ -130,7 +130,7 @@ def test_a_server_that_is_killed_meanwhile_goes_on_where_it_was(
         adding.start()
         _after_some(key, first.base_url, draw.randrange(50, 300))
         first.kill()
-    with server_process(tmp_path / "data", port=port):
+    with server_process(tmp_path / "data", port=port, AMENDS_ENGINE_WORKERS="1"):
         adding.join(100)
         ((succeeded, failed),) = outcome
         assert (len(succeeded), failed) == (COUNT, [])
@@ -156,7 +156,7 @@ def test_a_server_that_is_killed_while_it_fetches_lets_every_datapoint_stand_onc
     with running_host(pages) as host:  # type: ignore[arg-type]
         urls = [{"assets": [{"url": host.url(path)}]} for path in pages]
         for is_last in (False, False, True):
-            with server_process(tmp_path / "data", AMENDS_FETCH_ALLOW="127.0.0.1") as server:
+            with server_process(tmp_path / "data", AMENDS_FETCH_ALLOW="127.0.0.1", AMENDS_ENGINE_WORKERS="1") as server:
                 key = key or server.key
                 headers = {"Authorization": f"Bearer {key}"}
                 with httpx2.Client(base_url=server.base_url, headers=headers, trust_env=False, timeout=30) as http:
@@ -207,7 +207,7 @@ def test_a_full_disk_refuses_a_form_whole_and_takes_it_when_there_is_room(tmp_pa
     import resource
 
     noise = os.urandom(9 << 20)
-    with server_process(tmp_path / "data") as server:
+    with server_process(tmp_path / "data", AMENDS_ENGINE_WORKERS="1") as server:
         headers = {"Authorization": f"Bearer {server.key}"}
         with httpx2.Client(base_url=server.base_url, headers=headers, trust_env=False, timeout=60) as http:
             made = http.post("/v1/datasets", json={"name": "pictures"}).json()["id"]

@@ -164,6 +164,27 @@ def test_what_is_shown_beside_a_broken_file_is_kept_for_who_else_shows_it(
     assert sorted(sent.values()) == [1, 1, 1]
 
 
+def test_no_more_runs_fetch_at_once_than_a_workspace_may_have(
+    add: Add, host: Host, fetching: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adding, "_PACK_LINES", 2)
+    monkeypatch.setattr(adding, "_MOST_RUNS", 3)
+    most: list[int] = []
+    unsettled = fetching.owner.services.store.fetches.unsettled
+    paths = [f"/{uuid4().hex}" for _ in range(40)]
+    host.pages |= dict.fromkeys(paths, answer(picture(uuid4().int), Content_Type="image/jpeg"))
+
+    def watched(limit: int = 100) -> Any:
+        found = unsettled(limit)
+        most.append(len(found))
+        return found
+
+    monkeypatch.setattr(fetching.owner.services.store.fetches, "unsettled", watched)
+    succeeded, failed = add([Datapoint(host.url(path)) for path in paths])
+    assert (len(succeeded), failed) == (40, [])
+    assert 0 < max(most) <= 3 + 4  # those that were sent meanwhile
+
+
 def test_a_large_file_goes_ahead_in_parts_and_stands_as_an_asset(
     add: Add, dataset: Dataset, client: Client, tmp_path: Path, sent: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

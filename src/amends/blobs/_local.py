@@ -210,9 +210,9 @@ class LocalBlobs:
         folder = self.path(sha256).parent
         is_new = not folder.is_dir()
         self.place(temporary, sha256)
-        sync_folder(folder)
+        sync_path(folder)
         if is_new:
-            sync_folder(self.root)
+            sync_path(self.root)
 
     def place(self, temporary: Path, sha256: str) -> None:
         """The same, but for the caller to make the name durable."""
@@ -232,9 +232,9 @@ def _locked(folder: Path, how: int) -> Iterator[None]:
         os.close(descriptor)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_path(path: Path) -> None:
+    """Make the bytes of a file, or the names in a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from amends.blobs._local import Blob, LocalBlobs, storage_problems, sync_folder
+from amends.blobs._local import Blob, LocalBlobs, storage_problems, sync_path
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _PIECE_BYTES: Final = 1 << 20
@@ -57,7 +57,7 @@ class Partials:
         with storage_problems():
             if not self._folder.is_dir():
                 self._folder.mkdir(parents=True, exist_ok=True)
-                sync_folder(self._blobs.root)
+                sync_path(self._blobs.root)
             while (descriptor := _hold(path)) is None:
                 pass  # it was deleted or copied between the opening and the locking
         return PartialBlob(self, self._blobs, name, path, descriptor)
@@ -143,7 +143,7 @@ class PartialBlob:
         """Make what has been written durable; its size."""
         with storage_problems():
             os.fsync(self._descriptor)
-            sync_folder(self._path.parent)
+            sync_path(self._path.parent)
         if self._digested == self.size:
             self._synced = (self.size, self._digest.copy())
         return self.size

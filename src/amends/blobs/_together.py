@@ -14,14 +14,19 @@ import ctypes
 import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from amends.blobs._local import Blob, BlobWriter, LocalBlobs, storage_problems, sync_folder
+from amends.blobs._local import Blob, BlobWriter, LocalBlobs, storage_problems, sync_path
 
 _FEW: Final = 4
-"""So many are flushed by themselves: everything else that waits for the same disk would be flushed with them."""
+"""So many are flushed by themselves."""
+_THREADS: Final = 8
+_MEMINFO: Final = Path("/proc/meminfo")
+_CALM_KIB: Final = 64 << 10
+"""Others may have so much to be written that the whole file system is flushed nevertheless: beyond it, that would wait for them."""
 
 
 def flush_together(blobs: LocalBlobs, writers: Sequence[BlobWriter]) -> None:
@@ -29,9 +34,7 @@ def flush_together(blobs: LocalBlobs, writers: Sequence[BlobWriter]) -> None:
     for writer in writers:
         writer.close()
     with storage_problems():
-        if len(writers) <= _FEW or not _sync_all(blobs.root):
-            for writer in writers:
-                _sync_file(writer.path)
+        _sync(blobs.root, [writer.path for writer in writers])
 
 
 def publish_together(blobs: LocalBlobs, writers: Sequence[BlobWriter]) -> list[Blob]:
@@ -41,19 +44,31 @@ def publish_together(blobs: LocalBlobs, writers: Sequence[BlobWriter]) -> list[B
         for writer, blob in zip(writers, made, strict=True):
             os.utime(writer.path)  # it may have been long in writing, and is fresh nevertheless
             blobs.place(writer.path, blob.sha256)
-        if len(writers) <= _FEW or not _sync_all(blobs.root):
-            for folder in {blobs.path(blob.sha256).parent for blob in made}:
-                sync_folder(folder)
-            sync_folder(blobs.root)
+        _sync(blobs.root, [*{blobs.path(blob.sha256).parent for blob in made}, blobs.root])
     return made
 
 
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _sync(root: Path, paths: Sequence[Path]) -> None:
+    """Flush files or folders under ``root``, with all else on the file system where that is quicker."""
+    if len(paths) > _FEW and _is_calm() and _sync_all(root):
+        return
+    if len(paths) <= _FEW:
+        for path in paths:
+            sync_path(path)
+        return
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="amends-flush") as pool:
+        for _ in pool.map(sync_path, paths):
+            pass
+
+
+def _is_calm() -> bool:
+    """Whether little waits to be written on this machine; False where nobody knows."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        lines = _MEMINFO.read_text().splitlines()
+    except OSError:
+        return False
+    waiting = [int(line.split()[1]) for line in lines if line.startswith(("Dirty:", "Writeback:"))]
+    return bool(waiting) and sum(waiting) < _CALM_KIB
 
 
 def _sync_all(folder: Path) -> bool:

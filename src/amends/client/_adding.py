@@ -45,6 +45,8 @@ _READ_BYTES: Final = 1 << 20
 _LARGE_SECONDS: Final = 86_400
 """How long a large file stays a file of its own; what a dataset shows stays with that."""
 _LOOK_SECONDS: Final = 0.2
+_MOST_RUNS: Final = 20
+"""So many are waited for before more URLs are sent: a workspace may not have more than a hundred under way."""
 
 OnAdded = Callable[[int, int], object]
 """Told how many datapoints have their outcome, and how many of them failed."""
@@ -121,12 +123,16 @@ class Adding:
             self._stored |= self._on_their_way
             self._on_their_way.clear()
             waiting = self._late
-        if self._runs:
-            yield (self._awaited(run_id, places) for run_id, places in self._runs.items())
+            if self._runs and (len(self._runs) >= _MOST_RUNS or not waiting):
+                runs, self._runs = self._runs, {}
+                yield (self._awaited(run_id, among) for run_id, among in runs.items())
 
     def _packs(self, places: Iterable[int]) -> Iterator[Flow[None]]:
         pack = _Pack()
         for place in places:
+            if len(self._runs) >= _MOST_RUNS:
+                self._late.append(place)
+                continue
             contents = self._read(place)
             if contents is None:
                 continue

@@ -10,9 +10,13 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from amends.database import Database, Transaction, load_queries, new_id
 
 QUERIES = load_queries(__package__, "datasets.sql")
+
+_encode = msgspec.json.Encoder().encode
 
 DataType = Literal["media", "text"]
 AssetKind = Literal["file", "url", "text"]
@@ -268,9 +272,9 @@ def _row(datapoint_id: str, identity: str, datapoint: NewDatapoint, seq: int) ->
         seq,
         identity,
         datapoint.data_type,
-        _text([asset.to_dict() for asset in datapoint.assets]),
+        _said(datapoint.assets),
         datapoint.context,
-        _text([asset.to_dict() for asset in datapoint.media_context]),
+        _said(datapoint.media_context),
         datapoint.sentence,
         None if metadata is None else _text(dict(metadata)),
         datapoint.group,
@@ -309,6 +313,10 @@ def _record(row: Sequence[Any]) -> DatapointRecord:
         None if options is None else tuple(json.loads(options)),
         at,
     )
+
+
+def _said(assets: Sequence[Asset]) -> str:
+    return _encode([asset.to_dict() for asset in assets]).decode()
 
 
 def _assets(text: str) -> tuple[Asset, ...]:
