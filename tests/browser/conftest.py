@@ -31,9 +31,10 @@ PHONE = {"width": 360, "height": 740}
 NewContext = Callable[..., BrowserContext]
 
 
-@pytest.fixture(scope="session")
+# A module's and not a session's: while Playwright runs there is an event loop in this thread, which other tests start themselves.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser of this test process."""
+    """The browser of a module."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         missing = "Chromium is not installed: apt-get install chromium"

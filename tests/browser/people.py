@@ -27,7 +27,7 @@ def press(page: Page, key: str) -> None:
     page.evaluate("document.querySelector('[data-part=\"media\"]').firstElementChild.dataset.old = 'yes'")
     page.keyboard.press(key)
     page.wait_for_function(
-        "document.querySelector('[data-part=\"task\"]').hidden || !document.querySelector('[data-old]')"
+        "() => document.querySelector('[data-part=\"task\"]').hidden || !document.querySelector('[data-old]')"
     )
 
 

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.batches import PATH
 from tests.browser.conftest import DESKTOP, PHONE, NewContext, sign_in
+from tests.jobs import Job
 from tests.servers import RunningServer
 
 PAGES = ["/", "/ui/datasets", "/ui/orders", "/ui/upstreams", "/ui/limits", "/ui/credits", "/ui/keys", "/ui/webhooks"]
@@ -91,6 +92,22 @@ def test_a_failed_run_is_understood_and_retried_by_keyboard_alone(page: Page, si
     page.wait_for_url(re.compile(r"/ui/runs/bpred_(?!.*" + run_id[6:] + ")"))
     expect(page.locator("#progress")).to_contain_text("completed", timeout=30_000)
     expect(page.get_by_role("heading", name="Other runs of the same items")).to_be_visible()
+
+
+def test_an_order_left_behind_is_found_and_run_by_keyboard_alone(page: Page, site: RunningServer) -> None:
+    job = Job(site, "free_text", "Left behind", [["a text"]], run=False)
+    page.goto(f"{site.base_url}/ui/orders?status=created")
+    _tab_to(page, page.get_by_role("link", name="Left behind"))
+    page.keyboard.press("Enter")
+    page.wait_for_url(job.page)
+    _tab_to(page, page.get_by_role("button", name="Run"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    _tab_to(page, page.get_by_role("button", name="Make an invitation link"))
+    page.keyboard.press("Enter")
+    expect(page.locator("#secret")).to_contain_text(f"/label/{job.id}?invitation=")
+    assert serious(page) == []
+    assert job.shown()["status"] == "running"
 
 
 def test_tab_reaches_everything_that_can_be_clicked_and_shows_where_it_is(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import wave
 from collections import Counter
 from pathlib import Path
 
@@ -205,6 +206,21 @@ def test_two_pictures_are_compared_side_by_side(
     press(page, "1")
     expect(page.locator('[data-part="nothing"]')).to_contain_text("Done")
     assert [line["answer"] for line in job.results()["data"]] == [1, 0]
+
+
+def test_sound_is_played_by_key(new_context: NewContext, site: RunningServer, tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "tone.wav"), "wb") as tone:
+        tone.setparams((1, 2, 8_000, 0, "NONE", ""))
+        tone.writeframes(bytes(8_000))
+    job = Job(site, "free_text", "What is said?", [[tmp_path / "tone.wav"]], responses_per_datapoint=1)
+    page = join(new_context(), job.link(), "Hal")
+    player = page.locator("audio")
+    expect(player).to_be_visible()
+    page.wait_for_function("() => document.querySelector('audio').readyState >= 1")
+    assert player.evaluate("one => one.duration") == 0.5
+    page.locator("h1").click()
+    page.keyboard.press("p")
+    page.wait_for_function("() => document.querySelector('audio').currentTime > 0")
 
 
 def test_words_are_written_and_a_tab_that_is_closed_loses_none(new_context: NewContext, site: RunningServer) -> None:

@@ -22,10 +22,16 @@ from amends.server.prices import price_of
 from amends.server.receiving import Receiving
 from amends.server.services import caller, services
 from amends.server.threads import in_thread
-from amends.server.wire import DEFAULT_WINDOW, FETCH, ReplacementBody, RetryBody, window_seconds
+from amends.server.wire import DEFAULT_WINDOW, FETCH, KIND, ReplacementBody, RetryBody, window_seconds
 
 _PAGE: Final = 10_000
 _NAMED: Final = 10
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    FETCH: "What was not fetched is fetched anew when its datapoints are added to their dataset again",
+    "annotate": "Tasks that a model did not answer wait for other annotators of the order",
+    "openai": "What failed of a batch of OpenAI's kind is sent again as another batch",
+}
+"""How what failed is mended in runs of other kinds."""
 
 Failed = tuple[int, str, bytes]
 """(seq in the root, custom_id, payload)."""
@@ -96,9 +102,8 @@ class Retrial:
     def _check(self) -> None:
         if not self._run.is_terminal:
             raise ProblemError(self._wrong_state(f"The run is {self._run.state}: it can be retried when it has ended"))
-        if self._run.kind == FETCH:
-            what = "What was not fetched is fetched anew when its datapoints are added to their dataset again"
-            raise ProblemError(self._wrong_state(what))
+        if self._run.kind != KIND:
+            raise ProblemError(self._wrong_state(_ELSEWHERE.get(self._run.kind, "Runs of this kind are not retried")))
         faults = list(self._faults())
         if faults:
             raise ProblemError(validation_failed(faults))

@@ -116,6 +116,11 @@ class Annotators:
         with self._database.read() as tx:
             return [Annotator(*row) for row in tx.execute(QUERIES.annotators_of_order, {"order_id": order_id})]
 
+    def count(self, annotator_id: str) -> int:
+        """How many responses it gave. What it costs grows with those, and not with the order's."""
+        with self._database.read() as tx:
+            return int(tx.value(QUERIES.count_responses_of, {"annotator_id": annotator_id}))
+
     def counts(self, order_id: str) -> dict[str, int]:
         """Responses by annotator, of those who gave any."""
         with self._database.read() as tx:

@@ -43,5 +43,8 @@ update annotator set run_state = :run_state where id = :id;
 -- name: move_cursor
 update annotator set run_cursor = :run_cursor where id = :id;
 
+-- name: count_responses_of
+select count(*) from response where annotator_id = :annotator_id;
+
 -- name: responses_by_annotator
 select annotator_id, count(*) from response where order_id = :order_id group by annotator_id;

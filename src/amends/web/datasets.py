@@ -51,7 +51,7 @@ async def get_thumbnail(
     datapoint = await in_thread(look.hub.store.datasets.datapoint, look.who.workspace_id, datapoint_id)
     if datapoint is None:
         raise ProblemError(not_found("datapoint", datapoint_id))
-    return await in_thread(shown_thumbnail, look.hub, asset_of(datapoint, number))
+    return await shown_thumbnail(look.hub, asset_of(datapoint, number))
 
 
 def _words(datapoint: DatapointRecord) -> str:

@@ -346,6 +346,6 @@ async def _answer(at: Desk, body: Mapping[str, Any]) -> Response:
     """With how far the order and the annotator are."""
     hub = at.look.hub
     order = await in_thread(hub.store.orders.get, at.order.id) or at.order
-    mine = (await in_thread(hub.store.annotators.counts, order.id)).get(at.annotator.id, 0)
+    mine = await in_thread(hub.store.annotators.count, at.annotator.id)
     state = "waiting" if order.status == "running" else order.status
     return JSONResponse({"state": state, "done": order.tasks_done, "total": order.tasks, "mine": mine, **body})

@@ -46,11 +46,11 @@ def shown_asset(request: Request, hub: Services, asset: Asset) -> Response:
     return answer
 
 
-def shown_thumbnail(hub: Services, asset: Asset) -> Response:
-    """The asset as a small picture; ProblemError where it cannot be shown so. Blocks."""
+async def shown_thumbnail(hub: Services, asset: Asset) -> Response:
+    """The asset as a small picture; ProblemError where it cannot be shown so."""
     assert asset.sha256 is not None
     try:
-        content = thumbnail(hub.blobs.path(asset.sha256), hub.settings.server.data / "cache", asset.sha256)
+        content = await thumbnail(hub.blobs.path(asset.sha256), hub.settings.server.data / "cache", asset.sha256)
     except NoThumbnail as error:
         raise ProblemError(not_found("thumbnail")) from error
     headers = {"Content-Type": "image/webp", "Cache-Control": _KEPT, "X-Content-Type-Options": "nosniff"}

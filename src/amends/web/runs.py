@@ -15,7 +15,7 @@ from amends.server.batches import item_body
 from amends.server.results import Wanted, results, whole_line
 from amends.server.services import Services
 from amends.server.threads import in_thread
-from amends.server.wire import STATES, ExtendBody, RetryBody, run_body
+from amends.server.wire import KIND, STATES, ExtendBody, RetryBody, run_body
 from amends.web.credits import amount
 from amends.web.visits import Looking, PageRoute, Visit, parsed, see_other
 
@@ -140,8 +140,13 @@ def _details(look: Visit, run: Run, lines: str) -> dict[str, Any]:
         "lineage": [one for one in (ledger.get(run.root_id), *ledger.children(run.id)) if one and one.id != run.id],
         "can_cancel": may_change and not run.is_terminal and run.state != "cancelling",
         "can_extend": may_change and not run.is_terminal and is_held_back(run, None),
-        "can_retry": may_change and run.is_terminal and has_lines and run.counts.succeeded < run.counts.total,
+        "can_retry": may_change and run.kind == KIND and run.is_terminal and has_lines and not _is_whole(run),
     }
+
+
+def _is_whole(run: Run) -> bool:
+    """Whether nothing of it failed."""
+    return run.counts.succeeded == run.counts.total
 
 
 def _sample(hub: Services, run: Run, lines: str) -> list[dict[str, Any]]:

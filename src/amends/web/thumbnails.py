@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import tempfile
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from amends.server.threads import in_thread
 from amends.web import _shrinking
 
 _SECONDS: Final = 15.0
-# A page asks for dozens at once; each child takes a core and as much memory as its picture has pixels.
-_AT_ONCE: Final = threading.BoundedSemaphore(2)
+# A page asks for dozens at once, and each child takes a core and as much memory as its picture has pixels. In threads of their
+# own, since those that wait must not take the ones that everything else is answered in.
+_POOL: Final = ThreadPoolExecutor(2, thread_name_prefix="amends-thumbnail")
 
 
 class NoThumbnail(Exception):
     """The content cannot be shown small: it is no picture, a broken one, or too large to be looked at here."""
 
 
-def thumbnail(source: Path, cache: Path, sha256: str) -> bytes:
+async def thumbnail(source: Path, cache: Path, sha256: str) -> bytes:
     """The picture as a small WebP. Raises NoThumbnail.
 
     source: the blob of that hash. It is made once, since what has the hash never changes.
     """
     place = cache / "thumbnails" / sha256[:2] / f"{sha256}.webp"
+    kept = await in_thread(_kept, place)
+    if kept is not None:
+        return kept
+    return await asyncio.get_running_loop().run_in_executor(_POOL, _made, source, place)
+
+
+def _kept(place: Path) -> bytes | None:
     try:
         return place.read_bytes()
     except OSError:
-        pass  # not made yet, or the cache cannot be had: the look is worth the time
-    with _AT_ONCE, tempfile.TemporaryDirectory(prefix="amends-thumbnail-") as folder:
+        return None  # not made yet, or the cache cannot be had: the look is worth the time
+
+
+def _made(source: Path, place: Path) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="amends-thumbnail-") as folder:
         made = Path(folder, "made.webp")
         command = [sys.executable, "-I", _shrinking.__file__, str(source), str(made)]
         try:

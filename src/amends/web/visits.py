@@ -17,21 +17,24 @@ from amends.server.auth import Caller
 from amends.server.errors import note_failure, problem_of, problem_response
 from amends.server.html import wants_html
 from amends.server.services import Services, services
+from amends.store import Role
 from amends.web.rendering import render
 
 T = TypeVar("T", bound=BaseModel)
 
 SIGN_IN: Final = "/ui/sign-in"
-NAV: Final = (
-    ("/", "Runs"),
-    ("/ui/datasets", "Datasets"),
-    ("/ui/orders", "Orders"),
-    ("/ui/upstreams", "Upstreams"),
-    ("/ui/limits", "Limits"),
-    ("/ui/credits", "Credits"),
-    ("/ui/keys", "Keys"),
-    ("/ui/webhooks", "Webhooks"),
+NAV: Final[tuple[tuple[str, str, Role], ...]] = (
+    ("/", "Runs", "viewer"),
+    ("/ui/datasets", "Datasets", "viewer"),
+    ("/ui/orders", "Orders", "viewer"),
+    ("/ui/upstreams", "Upstreams", "viewer"),
+    ("/ui/limits", "Limits", "viewer"),
+    ("/ui/credits", "Credits", "viewer"),
+    ("/ui/keys", "Keys", "admin"),
+    ("/ui/webhooks", "Webhooks", "admin"),
 )
+"""The pages that all pages lead to, and the least role that is let in."""
+
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORM: Final = "application/x-www-form-urlencoded"
 _MOST_FIELDS: Final = 100
@@ -186,7 +189,7 @@ def _came_from(request: Request) -> str:
 def _shared(request: Request, hub: Services, who: Caller | None) -> dict[str, Any]:
     return {
         "path": request.url.path,
-        "nav": NAV,
+        "nav": [(address, name) for address, name, role in NAV if who is not None and who.has_role(role)],
         "who": who,
         "has_session": who is not None and who.session_id is not None,
         "public_url": hub.public_url,

@@ -212,6 +212,7 @@ function submit(given) {
 function finish(path, more, given) {
   if (!shown) return;
   const task = tasks.shift();
+  page.dataset.ahead = String(tasks.length);
   const body = { lease_id: task.lease_id, seq: task.seq, elapsed_ms: Math.round(performance.now() - shownAt), ...more };
   past.push({ ...task, previous: given });
   settled.add(task.lease_id);

@@ -32,7 +32,7 @@ document.addEventListener("keydown", (event) => {
     open.querySelector("summary").focus();
   }
 });
-document.addEventListener("htmx:afterSettle", (event) => localize(event.target.isConnected ? event.target : document));
+document.addEventListener("htmx:afterSwap", (event) => localize(event.target.isConnected ? event.target : document));
 
 localize(document);
 offerCopying(document);
