@@ -30,6 +30,7 @@ _IDLE_SECONDS: Final = 0.5
 _REST_SECONDS: Final = 5.0
 """After something went wrong (a full disk), it is tried again after so long."""
 _ITEMS_AT_ONCE: Final = 1_000
+_LINES_AT_ONCE: Final = 500
 
 
 class _Stopped(Exception):
@@ -131,7 +132,7 @@ class Steward:
         is_over = run is None or run.is_terminal  # looked at before the outcomes, so that none comes in between
         cursor = annotator.run_cursor
         while run is not None:
-            chunk = self._hub.ledger.results_by_completion(run.id, after=cursor)
+            chunk = self._hub.ledger.results_by_completion(run.id, after=cursor, limit=_LINES_AT_ONCE)
             if chunk.last is None:
                 break
             cursor = chunk.last
