@@ -155,15 +155,15 @@ class Tasks:
     def __init__(
         self,
         database: Database,
+        orders: Orders,
         *,
         now: Callable[[], float],
         monotonic: Callable[[], float] | None = None,
         boot: str | None = None,
-        orders: Orders | None = None,
     ) -> None:
         self._database = database
+        self._orders = orders
         self._now = now
-        self._orders = orders or Orders(database, now=now)
         self._monotonic = monotonic
         self._boot = boot or ("" if database.dialect == "postgres" else boot_id())
 
@@ -411,9 +411,9 @@ class Tasks:
             level = tx.value(QUERIES.next_level, {"order_id": order_id, "above": level})
             if level is None:
                 return None
-            seq: int | None = tx.value(QUERIES.next_of_level, {**at, "missing": level, "after": marks.get(level, -1)})
+            seq: int | None = tx.value(QUERIES.next_of_level, {**at, "level": level, "after": marks.get(level, -1)})
             marks[level] = (
-                tx.value(QUERIES.last_of_level, {"order_id": order_id, "missing": level}) if seq is None else seq
+                tx.value(QUERIES.last_of_level, {"order_id": order_id, "level": level}) if seq is None else seq
             )
             if seq is not None:
                 return seq

@@ -2,7 +2,8 @@
 select order_id, seq, datapoint_id, needed, received, leased, state, choices, truth from task where order_id = :order_id and seq = :seq;
 
 -- name: task_of_datapoint
-select seq from task where order_id = :order_id and datapoint_id = :datapoint_id;
+select t.seq from datapoint d join task t on t.order_id = :order_id and t.seq = d.seq and t.datapoint_id = d.id
+where d.id = :datapoint_id;
 
 -- name: lapsed_leases
 -- Those whose time is up, or that another boot's clock timed.
@@ -25,17 +26,14 @@ select count(*) from task_lease where annotator_id = :annotator_id and lapsed = 
 select id, seq from task_lease where annotator_id = :annotator_id and lapsed = 0 order by created_at, seq limit 1;
 
 -- name: next_level
+-- The hint is for want of statistics: without them the primary key looks as good, which it is not, and has twins without it.
 -- The least number of missing answers, above :above, of tasks that may be handed out.
-select t.needed - t.received from task t
-where t.order_id = :order_id and t.state = 'open' and t.truth is null and t.received + t.leased < t.needed
-  and t.needed - t.received > :above
-order by t.needed - t.received limit 1;
+select level from task indexed by task_free where order_id = :order_id and level > :above order by level limit 1;
 
 -- name: next_of_level
 -- The first of these tasks after :after that the annotator has not answered, skipped or under way.
-select t.seq from task t
-where t.order_id = :order_id and t.state = 'open' and t.truth is null and t.received + t.leased < t.needed
-  and t.needed - t.received = :missing and t.seq > :after
+select t.seq from task t indexed by task_free
+where t.order_id = :order_id and t.level = :level and t.seq > :after
   and not exists (select 1 from response r where r.order_id = t.order_id and r.seq = t.seq and r.annotator_id = :annotator_id)
   and not exists (select 1 from skip s where s.order_id = t.order_id and s.seq = t.seq and s.annotator_id = :annotator_id)
   and not exists (select 1 from task_lease l
@@ -43,13 +41,10 @@ where t.order_id = :order_id and t.state = 'open' and t.truth is null and t.rece
 order by t.seq limit 1;
 
 -- name: last_of_level
-select t.seq from task t
-where t.order_id = :order_id and t.state = 'open' and t.truth is null and t.received + t.leased < t.needed
-  and t.needed - t.received = :missing
-order by t.seq desc limit 1;
+select seq from task indexed by task_free where order_id = :order_id and level = :level order by seq desc limit 1;
 
 -- name: next_gold
-select t.seq from task t
+select t.seq from task t indexed by task_gold
 where t.order_id = :order_id and t.truth is not null
   and not exists (select 1 from response r where r.order_id = t.order_id and r.seq = t.seq and r.annotator_id = :annotator_id)
   and not exists (select 1 from skip s where s.order_id = t.order_id and s.seq = t.seq and s.annotator_id = :annotator_id)

@@ -59,7 +59,8 @@ create index labelling_order_of_definition on labelling_order (definition_id, id
 create index labelling_order_unfilled on labelling_order (status) where status = 'running' and filled_seq < until_seq;
 
 -- A task is a datapoint that an order asks about. seq: the datapoint's. choices: answers to choose among, null where anything may be
--- said. truth: JSON, what is right, of a gold task, which everybody may answer and nobody has to.
+-- said. truth: JSON, what is right, of a gold task, which everybody may answer and nobody has to. level: how many answers it lacks, where
+-- somebody may be handed it, else null.
 create table task (
     order_id text not null,
     seq integer not null,
@@ -70,13 +71,14 @@ create table task (
     state text not null default 'open' check (state in ('open', 'done')),
     choices integer,
     truth text,
+    level integer generated always as (
+        case when state = 'open' and truth is null and received + leased < needed then needed - received end) virtual,
     primary key (order_id, seq),
     check (received >= 0 and leased >= 0)
 ) strict, without rowid;
 
 -- What may be handed out, the nearest to its end first.
-create index task_free on task (order_id, needed - received, seq)
-    where state = 'open' and truth is null and received + leased < needed;
+create index task_free on task (order_id, level, seq) where level is not null;
 create index task_gold on task (order_id, seq) where truth is not null;
 
 -- user_id: null for who came by an invitation, and for models. handed: tasks that it was handed; gold_asked, gold_right: gold tasks it

@@ -56,12 +56,13 @@ create table task (
     state text not null default 'open' check (state in ('open', 'done')),
     choices bigint,
     truth text,
+    level bigint generated always as (
+        case when state = 'open' and truth is null and received + leased < needed then needed - received end) stored,
     primary key (order_id, seq),
     check (received >= 0 and leased >= 0)
 );
 
-create index task_free on task (order_id, (needed - received), seq)
-    where state = 'open' and truth is null and received + leased < needed;
+create index task_free on task (order_id, level, seq) where level is not null;
 create index task_gold on task (order_id, seq) where truth is not null;
 
 create table annotator (
