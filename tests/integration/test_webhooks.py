@@ -152,21 +152,27 @@ def test_a_run_that_cannot_pay_is_told_once(
         assert types == ["batch.paused", "batch.completed"]
 
 
-def test_the_answer_that_completes_an_order_is_told_with_it(
+def test_what_becomes_of_an_order_is_told_as_it_comes_about(
     server: RunningServer, client: httpx2.Client, receiver: Receiver
 ) -> None:
-    made = hook(client, receiver.url + "/", "order.completed")
+    made = hook(client, receiver.url + "/", "order.running", "order.paused", "order.completed")
     dataset_id, _ = dataset_on(server, text("tom"), text("rex"))
     body = {"kind": "classification", "name": "Pets", "instruction": "What is it?", "dataset_id": dataset_id}
     settings = {"answer_options": ["cat", "dog"], "settings": {"responses_per_datapoint": 1}}
     definition = client.post("/v1/job-definitions", json={**body, **settings}).json()["id"]
     order_id = client.post("/v1/orders", json={"job_definition_id": definition, "run": True}).json()["id"]
+    for verb in ("pause", "run"):
+        client.post(f"/v1/orders/{order_id}/{verb}").raise_for_status()
+    receiver.wait_for(3)
     for _ in range(2):
+        assert len(receiver.received) == 3
         task = client.post(f"/v1/orders/{order_id}/tasks/next", json={"annotator": "ada"}).json()["task"]
-        assert receiver.received == []
         client.post(f"/v1/task-leases/{task['lease_id']}/respond", json={"answer": "cat"}).raise_for_status()
-    said = receiver.wait_for(1)[0].verified(made["secret"])
-    assert (said["type"], said["data"]) == ("order.completed", client.get(f"/v1/orders/{order_id}").json())
+    said = [each.verified(made["secret"]) for each in receiver.wait_for(4)]
+    types = ["order.running", "order.paused", "order.running", "order.completed"]
+    assert [each["type"] for each in said] == types
+    assert [each["data"]["counts"]["tasks"] for each in said] == [2] * 4
+    assert said[-1]["data"] == client.get(f"/v1/orders/{order_id}").json()
 
 
 def test_breakers_are_told_to_every_workspace_that_listens(server: RunningServer, receiver: Receiver) -> None:

@@ -58,9 +58,9 @@ def run_order(hub: Services, tx: Transaction, order: Order) -> Order:
     is_new = current.until_seq is None
     definition = definition_of(hub, current)
     if is_new:
-        _check_datapoints(hub, tx, current, definition)
+        current = orders.fill(tx, _with_datapoints(hub, tx, current, definition), definition)
     moved = _moved(hub, tx, current, "running")
-    return orders.fill(tx, moved, definition) if is_new else moved
+    return _locked(hub, tx, order) if orders.complete(tx, order.id) else moved
 
 
 def pause_order(hub: Services, tx: Transaction, order: Order) -> Order:
@@ -94,8 +94,8 @@ def _moved(hub: Services, tx: Transaction, order: Order, status: OrderStatus) ->
     return moved
 
 
-def _check_datapoints(hub: Services, tx: Transaction, order: Order, definition: JobDefinition) -> None:
-    """The datapoints that belong to the order from now on; ProblemError where none does, or one does not fit."""
+def _with_datapoints(hub: Services, tx: Transaction, order: Order, definition: JobDefinition) -> Order:
+    """The order, to which the datapoints belong that there are now; ProblemError where there are none, or one does not fit."""
     count, first = hub.store.orders.unfit(tx, order, definition)
     if count:
         lacks = "two assets to compare" if order.kind == "compare" else "answer_options, and neither has the definition"
@@ -104,6 +104,7 @@ def _check_datapoints(hub: Services, tx: Transaction, order: Order, definition: 
     if not hub.store.orders.begin(tx, order):
         detail = "There is nothing to ask about: the dataset has no datapoints"
         raise ProblemError(invalid_state(detail, order_id=order.id, dataset_id=order.dataset_id))
+    return _locked(hub, tx, order)
 
 
 # Tasks

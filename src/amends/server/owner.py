@@ -164,7 +164,7 @@ class Owner:
         blobs.clear_strays()
         store = Store(database, keep_idempotency_seconds=self._settings.retention.idempotency_hours * 3_600)
         ledger = ledger_on(database, tell_of_runs(store.webhooks))
-        store.orders.on_completed = tell_of_orders(store.webhooks)
+        store.orders.on_move = tell_of_orders(store.webhooks)
         store.idempotency.release_dead()
         ledger.abandon_receiving()
         ledger.release_all()

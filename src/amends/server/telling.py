@@ -24,6 +24,14 @@ _OF_STATE: dict[str, EventType] = {
     "cancelled": "batch.cancelled",
 }
 
+_OF_ORDER: dict[str, EventType] = {
+    "running": "order.running",
+    "paused": "order.paused",
+    "completed": "order.completed",
+    "failed": "order.failed",
+    "cancelled": "order.cancelled",
+}
+
 
 def tell_of_runs(webhooks: Webhooks) -> Told:
     """In the transaction in which a batch ends or is paused."""
@@ -37,11 +45,10 @@ def tell_of_runs(webhooks: Webhooks) -> Told:
 
 
 def tell_of_orders(webhooks: Webhooks) -> Callable[[Transaction, Order], None]:
-    """In the transaction of the answer that completes an order."""
+    """In the transaction in which an order's status changes."""
 
     def told(tx: Transaction, order: Order) -> None:
-        type: EventType = "order.completed"
-        webhooks.emit(tx, order.workspace_id, type, order_body(order))
+        webhooks.emit(tx, order.workspace_id, _OF_ORDER[order.status], order_body(order))
 
     return told
 

@@ -100,13 +100,13 @@ class Order:
 class Orders:
     """Orders of all workspaces; whoever asks for one by id looks at its ``workspace_id``.
 
-    on_completed: told, in the transaction, of an order that is complete.
+    on_move: told of an order in the transaction in which its status changes.
     """
 
     def __init__(self, database: Database, *, now: Callable[[], float]) -> None:
         self._database = database
         self._now = now
-        self.on_completed: Callable[[Transaction, Order], None] = lambda tx, order: None
+        self.on_move: Callable[[Transaction, Order], None] = lambda tx, order: None
 
     def add(self, tx: Transaction, order_id: str, definition: JobDefinition, *, created_by: str | None) -> Order:
         """Make an order of a definition, with its settings."""
@@ -158,7 +158,7 @@ class Orders:
         allowed = [each for each, followers in ORDER_TRANSITIONS.items() if status in followers]
         values = {"id": order_id, "status": status, "error": error, "now": self._now(), "from": json.dumps(allowed)}
         tx.execute(QUERIES.set_status, values)
-        return self._of(tx, order_id) if tx.changes == 1 else None
+        return self._moved(tx, order_id) if tx.changes == 1 else None
 
     # Tasks of an order that runs
 
@@ -207,10 +207,10 @@ class Orders:
     def complete(self, tx: Transaction, order_id: str) -> bool:
         """Complete it if every task is there and done."""
         tx.execute(QUERIES.complete_order, {"id": order_id, "now": self._now()})
-        is_completed = tx.changes == 1
-        if is_completed:
-            self.on_completed(tx, self._of(tx, order_id))
-        return is_completed
+        has_completed = tx.changes == 1
+        if has_completed:
+            self._moved(tx, order_id)
+        return has_completed
 
     # Invitations
 
@@ -228,6 +228,11 @@ class Orders:
             order = None if order_id is None else read_order(tx, order_id)
         is_it = order is not None and hmac.compare_digest(order.invitation or b"", digest)
         return order if is_it else None
+
+    def _moved(self, tx: Transaction, order_id: str) -> Order:
+        order = self._of(tx, order_id)
+        self.on_move(tx, order)
+        return order
 
     def _of(self, tx: Transaction, order_id: str) -> Order:
         order = read_order(tx, order_id)

@@ -52,6 +52,6 @@ class Store:
         self.job_definitions = JobDefinitions(database, now=now)
         self.orders = Orders(database, now=now)
         self.annotators = Annotators(database, now=now)
-        self.tasks = Tasks(database, now=now, monotonic=monotonic, orders=self.orders)
+        self.tasks = Tasks(database, self.orders, now=now, monotonic=monotonic)
         self.webhooks = Webhooks(database, now=now)
         self.idempotency = IdempotencyKeys(database, now=now, keep_seconds=keep_idempotency_seconds)

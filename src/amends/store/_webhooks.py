@@ -27,9 +27,13 @@ EventType = Literal[
     "batch.expired",
     "batch.cancelled",
     "batch.paused",
+    "order.running",
+    "order.paused",
+    "order.completed",
+    "order.failed",
+    "order.cancelled",
     "breaker.opened",
     "breaker.closed",
-    "order.completed",
     "webhook.test",
 ]
 DeliveryState = Literal["pending", "delivered", "dead"]

@@ -145,7 +145,7 @@ def test_leases_of_another_boot_have_lapsed_whatever_the_clock_says(database: Da
     desk = new_order(database, store, datapoints=1, responses_per_datapoint=1)
     desk.run()
     ada, bob = desk.annotator("ada"), desk.annotator("bob")
-    before = Tasks(database, now=lambda: 1.0, monotonic=lambda: 1e9, boot="the one before")
+    before = Tasks(database, store.orders, now=lambda: 1.0, monotonic=lambda: 1e9, boot="the one before")
     assert desk.write(lambda tx: before.next_task(tx, desk.order_id, ada, TTL))
     assert desk.next(bob)
     desk.check()
