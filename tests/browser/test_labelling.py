@@ -29,6 +29,7 @@ def look_and_answer(page: Page, *, wrong: bool = False) -> bool:
     return bool(name)
 
 
+@pytest.mark.timeout(400)
 def test_two_people_and_a_model_label_sixty_photos_to_the_end(
     new_context: NewContext, site: RunningServer, tmp_path: Path
 ) -> None:
@@ -55,6 +56,9 @@ def test_two_people_and_a_model_label_sixty_photos_to_the_end(
     expect(anna.locator('[data-part="nothing"]')).to_contain_text("Done", timeout=60_000)
     assert left == 0
     shown, results = job.shown(), job.results()
+    with site.client() as api:
+        [run] = [one for one in api.get("/v1/runs").json()["data"] if one["kind"] == "annotate"]
+        assert api.post(f"/v1/runs/{run['id']}/retry").status_code == 409
     assert (shown["status"], shown["counts"]["tasks_done"], shown["counts"]["responses"]) == ("completed", 60, 180)
     check(results, truth)
     look_at_results(new_context, site, job)
