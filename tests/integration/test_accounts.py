@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
@@ -13,9 +14,11 @@ from typing import Any
 
 import httpx2
 import pytest
+from argon2 import PasswordHasher
 
 from amends import Client
-from amends.server.auth import COOKIE
+from amends.problems import ProblemError
+from amends.server.auth import COOKIE, Authenticator, Caller
 from tests.problem_shape import assert_detail, assert_problem
 from tests.servers import RunningServer, running_server
 
@@ -478,6 +481,72 @@ def test_who_signed_in_with_a_key_is_out_when_it_is_revoked(shell: RunningServer
     assert services.store.sessions.find(secret) == session
     assert owner.delete(f"/v1/api-keys/{key['id']}").status_code == 200
     assert services.store.sessions.find(secret) is None
+
+
+def visitor(shell: RunningServer, path: str, **headers: str) -> Caller | None:
+    """Who looks at a page, as the server sees it."""
+    given = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "path": path, "headers": given, "state": {}}
+    return Authenticator(shell.owner.services).caller(scope, dict(given))
+
+
+def test_a_cookie_opens_pages_of_its_own_origin_as_long_as_its_key_is_good(
+    shell: RunningServer, owner: httpx2.Client
+) -> None:
+    services = shell.owner.services
+    key = owner.post("/v1/api-keys", json={"role": "member"}).json()
+
+    def sign_in() -> str:
+        return services.database.write(
+            lambda tx: services.store.sessions.open(tx, key["workspace_id"], None, key["id"], "member", "live", 60)
+        )[1]
+
+    cookie, host = f"a=b; {COOKIE}={sign_in()}; c=d", shell.base_url.partition("://")[2]
+    for path in ("/", "/ui/runs", "/label/order_x"):
+        found = visitor(shell, path, host=host, cookie=cookie)
+        assert found is not None
+        assert (found.role, found.key_id, found.workspace_id) == ("member", key["id"], key["workspace_id"])
+        assert visitor(shell, path, host=host, cookie=cookie, origin=shell.base_url) == found
+        assert visitor(shell, path, host=host, cookie=cookie, origin="http://127.0.0.1:1") is None
+        assert visitor(shell, path, host=host, cookie=cookie, origin="null") is None
+        assert visitor(shell, path, host=host, cookie=f"{COOKIE}=made-up") is None
+        assert visitor(shell, path, host=host) is None
+    owner.delete(f"/v1/api-keys/{key['id']}").raise_for_status()
+    assert visitor(shell, "/", host=host, cookie=cookie) is None
+    late = f"{COOKIE}={sign_in()}"  # by somebody whose key was good when they asked
+    assert visitor(shell, "/", host=host, cookie=late) is None
+
+
+def test_a_password_is_stored_as_it_would_be_today_when_its_owner_logs_in(
+    shell: RunningServer, nobody: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = shell.owner.services
+    email = new_email()
+    user = register(nobody, email)
+    token = login(nobody, email)["access_token"]
+    before = services.store.accounts.of_user(user["id"])
+    assert before is not None
+    stronger = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
+    monkeypatch.setattr(services.logins.passwords, "_given", stronger)
+    assert login(nobody, email)
+    after = services.store.accounts.of_user(user["id"])
+    assert after is not None
+    assert after.password.startswith("$argon2id$v=19$m=16,t=2,p=1$")
+    assert not before.password.startswith("$argon2id$v=19$m=16,t=2,p=1$")
+    assert login(nobody, email)
+    assert whoami(nobody, token).status_code == 200, "nobody is logged out by it"
+
+
+def test_a_password_that_is_changed_while_somebody_logs_in_with_it_lets_them_in_no_more(
+    shell: RunningServer, nobody: httpx2.Client
+) -> None:
+    services = shell.owner.services
+    user = register(nobody, new_email())
+    checked = services.store.accounts.of_user(user["id"])
+    assert checked is not None
+    services.database.write(lambda tx: services.store.accounts.set_password(tx, checked, "another hash"))
+    with pytest.raises(ProblemError, match="Invalid authentication credentials"):
+        asyncio.run(services.logins.sign_in(checked, 60))
 
 
 def test_the_sdk_invites_and_changes_people(shell: RunningServer, nobody: httpx2.Client) -> None:

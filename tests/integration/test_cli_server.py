@@ -120,6 +120,25 @@ def test_keys_are_made_and_revoked_through_the_socket_of_a_running_server(
     assert test["id"] in amends("keys", "list", *there).out
 
 
+def test_people_are_invited_changed_and_removed_through_the_socket(server: RunningServer, tmp_path: Path) -> None:
+    amends = Commands(tmp_path)
+    there = ("--data", str(server.data))
+    invited = amends("users", "invite", "--role", "viewer", "--hours", "1", "--quiet", *there)
+    assert (invited.code, invited.err) == (0, "")
+    person = {"email": "ada@example.org", "password": "correct horse battery", "invitation": invited.out.strip()}
+    with server.client("") as client:
+        user = client.post("/api/auth/register", json=person).json()
+    assert user["role"] == "viewer"
+    assert amends("users", "change", user["id"], "--role", "member", *there).code == 0
+    rows = amends("users", "list", "--json", *there).document
+    assert [(row["email"], row["role"]) for row in rows if row["id"] == user["id"]] == [("ada@example.org", "member")]
+    assert "ada@example.org" in amends("users", "list", *there).out
+    assert amends("users", "remove", user["id"], *there).code == 0
+    again = amends("users", "remove", user["id"], *there)
+    assert (again.code, again.out) == (4, "")
+    assert "User not found" in again.err
+
+
 def test_run_on_the_directory_of_a_running_server_submits_there(server: RunningServer, tmp_path: Path) -> None:
     amends = Commands(tmp_path)
     (tmp_path / "m.jsonl").write_text('{"text": "over the socket"}')

@@ -36,6 +36,7 @@ app = App(
     group_commands=_HELP,
 )
 keys = App(name="keys", help="Make, list and revoke API keys.", default_parameter=_PARAMETER, group=_OPERATE)
+users = App(name="users", help="List, invite, change and remove users.", default_parameter=_PARAMETER, group=_OPERATE)
 models = App(
     name="models", help="Install, check and list the embedded models.", default_parameter=_PARAMETER, group=_OPERATE
 )
@@ -49,6 +50,7 @@ journal = App(
     group=_OPERATE,
 )
 app.command(keys)
+app.command(users)
 app.command(credits)
 app.command(models)
 app.command(journal)
@@ -384,6 +386,68 @@ def keys_revoke(key_id: str, /, *, common: Common = COMMON) -> None:
     from ._keys import revoke
 
     revoke(common, key_id)
+
+
+@users.command(name="list")
+def users_list(*, common: Common = COMMON) -> None:
+    """List the users with their roles."""
+    from ._users import list_users
+
+    list_users(common)
+
+
+@users.command(name="invite")
+def users_invite(
+    *, role: Role = "member", email: str | None = None, hours: float | None = None, common: Common = COMMON
+) -> None:
+    """Invite somebody and show the token they register with, this once; under --quiet the token alone.
+
+    Parameters
+    ----------
+    role
+        What they come in as: at most what you are.
+    email
+        Who alone may use it; by default whoever brings it.
+    hours
+        How long it is good; by default as the server is set, a week.
+    """
+    from ._users import invite
+
+    invite(common, role=role, email=email, hours=hours)
+
+
+@users.command(name="change")
+def users_change(
+    user_id: str, /, *, role: Role | None = None, name: str | None = None, common: Common = COMMON
+) -> None:
+    """Give a user another role, who logs in again then, or another name.
+
+    Parameters
+    ----------
+    user_id
+        The user's id, as `amends users list` shows it.
+    role
+        The new role.
+    name
+        The new name.
+    """
+    from ._users import change
+
+    change(common, user_id, role=role, name=name)
+
+
+@users.command(name="remove")
+def users_remove(user_id: str, /, *, common: Common = COMMON) -> None:
+    """Remove a user and revoke their keys. What they made stays.
+
+    Parameters
+    ----------
+    user_id
+        The user's id, as `amends users list` shows it.
+    """
+    from ._users import remove
+
+    remove(common, user_id)
 
 
 @credits.default

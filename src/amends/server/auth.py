@@ -104,12 +104,18 @@ class Authenticator:
             return self._owner(is_local=True)
         headers = scope["headers"]
         secret = _cookie(headers)
-        session = None if secret is None else self.services.store.sessions.find(secret)
+        session = None if secret is None else self._session(secret)
         if session is not None and not _is_of_another_origin(_said(headers), urlsplit(self.services.public_url).netloc):
             return caller_in(session)
         if self.services.settings.server.no_auth and not _is_from_a_web_page(headers):
             return self._owner(is_local=False)
         return None
+
+    def _session(self, secret: str) -> Session | None:
+        """The session of a cookie. A key that was revoked while somebody signed in with it opens none."""
+        session = self.services.store.sessions.find(secret)
+        is_good = session is not None and (session.key_id is None or self.services.store.keys.is_usable(session.key_id))
+        return session if is_good else None
 
     def _owner(self, *, is_local: bool) -> Caller:
         mode: Mode = "test" if self.services.settings.server.test else "live"

@@ -89,6 +89,7 @@ class Keys:
         self._lock = threading.Lock()
         with database.read() as tx:
             self._usable = {key.digest: key for key in map(_key, tx.execute(QUERIES.all_usable))}
+        self._ids = {key.id for key in self._usable.values()}
 
     def has_any(self, tx: Transaction) -> bool:
         """Whether a key was ever made, be it revoked since."""
@@ -102,6 +103,10 @@ class Keys:
         digest = digest_of(secret)
         found = self._usable.get(digest)
         return found if found is not None and hmac.compare_digest(found.digest, digest) else None
+
+    def is_usable(self, key_id: str) -> bool:
+        """Whether there is such a key and it is not revoked."""
+        return key_id in self._ids
 
     def issue(
         self,
@@ -127,6 +132,7 @@ class Keys:
     def admit(self, key: Key) -> None:
         with self._lock:
             self._usable = {**self._usable, key.digest: key}
+            self._ids.add(key.id)
 
     def get(self, workspace_id: str, key_id: str) -> Key | None:
         with self._database.read() as tx:
@@ -152,6 +158,7 @@ class Keys:
     def dismiss(self, key: Key) -> None:
         with self._lock:
             self._usable = {digest: other for digest, other in self._usable.items() if digest != key.digest}
+            self._ids.discard(key.id)
 
 
 def _key(row: tuple[Any, ...]) -> Key:

@@ -14,7 +14,7 @@ from amends.engine import TRANSITIONS
 from amends.problems import CATALOGUE
 
 COMMANDS = [("run",), ("runs",), ("watch",), ("item",), ("results",), ("failures",), ("retry",), ("cancel",), ("expire",), ("purge",), ("serve",), ("keys", "create"),
-            ("keys", "list"), ("keys", "revoke"), ("models", "install"), ("models", "list"), ("explain",), ("doctor",), ("config",), ("version",)]  # fmt: skip
+            ("keys", "list"), ("keys", "revoke"), ("users", "list"), ("users", "invite"), ("users", "change"), ("users", "remove"), ("models", "install"), ("models", "list"), ("explain",), ("doctor",), ("config",), ("version",)]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
