@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import httpx2
 
-from tests.servers import RunningServer
+
+class Site(Protocol):
+    """A server, in this process or in another one."""
+
+    @property
+    def base_url(self) -> str: ...
+
+    def client(self) -> httpx2.Client:
+        """A client with the owner's key."""
 
 
 class Job:
@@ -17,7 +25,7 @@ class Job:
 
     def __init__(
         self,
-        site: RunningServer,
+        site: Site,
         kind: str,
         instruction: str,
         assets: Sequence[Sequence[Path | str]],

@@ -6,6 +6,7 @@ Where there is no Chromium the tests skip with the reason; in CI they fail.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,6 +26,7 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+_UNREACHED = re.compile(r"net::ERR_(INTERNET_DISCONNECTED|CONNECTION_\w+|EMPTY_RESPONSE)")
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 740}
 
@@ -70,8 +72,8 @@ def new_context(chromium: Browser) -> Iterator[NewContext]:
 
 
 def _is_error(said: ConsoleMessage) -> bool:
-    """What a page says of errors; that there is no connection says the browser, where a test has cut it."""
-    return said.type in ("error", "warning") and "ERR_INTERNET_DISCONNECTED" not in said.text
+    """What a page says of errors; that there is no connection says the browser, where a test has cut it or killed the server."""
+    return said.type in ("error", "warning") and not _UNREACHED.search(said.text)
 
 
 @pytest.fixture(scope="module")

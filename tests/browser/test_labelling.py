@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import wave
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
@@ -15,7 +17,7 @@ from tests.browser.people import is_done, join, next_photo, press, seen
 from tests.browser.photos import photos
 from tests.browser.test_dashboard import is_wider_than_its_window, paints_within_a_second, serious
 from tests.jobs import Job
-from tests.servers import RunningServer
+from tests.servers import RunningServer, server_process
 
 OPTIONS = ["animal", "person", "sky", "thing", "vehicle"]
 
@@ -246,6 +248,39 @@ def test_words_are_written_and_a_tab_that_is_closed_loses_none(new_context: NewC
     page.get_by_role("button", name="Submit").click()
     expect(page.locator('[data-part="nothing"]')).to_contain_text("Done")
     assert [line["answer"] for line in job.results()["data"]] == ["A sentence, usually.", "Another one, too: sun"]
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A server process as jobs are made on it."""
+
+    base_url: str
+    key: str
+
+    def client(self) -> httpx2.Client:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return httpx2.Client(base_url=self.base_url, headers=headers, timeout=30, trust_env=False)
+
+
+def test_a_server_that_is_killed_costs_nobody_an_answer(new_context: NewContext, tmp_path: Path) -> None:
+    with server_process(tmp_path / "data") as first:
+        site = Remote(first.base_url, first.key)
+        texts = [[f"Text {number}"] for number in range(4)]
+        job = Job(site, "classification", "Which?", texts, options=["a", "b"], responses_per_datapoint=1)
+        page = join(new_context(), job.link(), "Ida")
+        press(page, "1")
+        expect(page.locator('[data-part="counts"]')).to_contain_text("1 answered by you")
+        expect(page.locator("#label")).to_have_attribute("data-ahead", "2")
+        first.kill()
+        press(page, "2")
+        expect(page.locator('[data-part="connection"]')).to_contain_text("1 answer is kept here")
+    with server_process(tmp_path / "data", port=int(site.base_url.rpartition(":")[2])):
+        expect(page.locator('[data-part="connection"]')).to_be_hidden()
+        for key in ("1", "2"):
+            press(page, key)
+        expect(page.locator('[data-part="nothing"]')).to_contain_text("Done")
+        said = [[one["answer"] for one in line["responses"]] for line in job.results()["data"]]
+        assert said == [["a"], ["b"], ["a"], ["b"]]
 
 
 def test_a_link_from_before_opens_nothing(new_context: NewContext, site: RunningServer, coffee: list[Path]) -> None:
