@@ -258,6 +258,21 @@ def test_orders_pause_go_on_and_are_cancelled(server: RunningServer, client: htt
         assert "cancelled" in body["detail"]
 
 
+def test_an_order_whose_dataset_is_deleted_fails_and_keeps_its_answers(
+    server: RunningServer, client: httpx2.Client
+) -> None:
+    dataset_id, _ = dataset_on(server, *texts("tom", "rex"))
+    order_id = new_order(client, define(client, dataset_id, settings={"responses_per_datapoint": 1}))
+    task = take(client, order_id)
+    assert task
+    respond(client, task, "cat")
+    assert client.delete(f"/v1/datasets/{dataset_id}").status_code == 200
+    order = eventually(lambda: (found := client.get(f"/v1/orders/{order_id}").json())["status"] == "failed" and found)
+    assert order["error"] == "Its dataset was deleted."
+    assert [line["answer"] for line in client.get(f"/v1/orders/{order_id}/results").json()["data"]] == ["cat", None]
+    assert take(client, order_id) is None
+
+
 def test_what_cannot_be_asked_is_refused_before_anybody_is_asked(server: RunningServer, client: httpx2.Client) -> None:
     empty = new_order(client, define(client, dataset_on(server)[0]), run=False)
     body = assert_problem(client.post(f"/v1/orders/{empty}/run"), "conflict", error_code="INVALID_STATE")

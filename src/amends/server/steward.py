@@ -56,6 +56,8 @@ class Steward:
 
     def tick(self) -> bool:
         """Do what there is to do now; whether more may be soon."""
+        for order_id in self._hub.store.orders.orphaned():
+            self._see_to(self.fail, order_id)
         for order_id in self._hub.store.orders.unfilled():
             self._see_to(self.fill, order_id)
         models = self._hub.store.annotators.with_run()
@@ -70,13 +72,15 @@ class Steward:
         while self._hub.database.write(lambda tx: self._fill_slice(tx, order_id)):
             self._check_going()
 
+    def fail(self, order_id: str) -> None:
+        """End an order that there is nothing left to ask about; what was answered stays."""
+        orders = self._hub.store.orders
+        self._hub.database.write(lambda tx: orders.move(tx, order_id, "failed", error="Its dataset was deleted."))
+
     def _fill_slice(self, tx: Transaction, order_id: str) -> bool:
         orders = self._hub.store.orders
         order = orders.lock(tx, order_id)
         if order is None or order.status != "running" or order.is_filled:
-            return False
-        if self._hub.store.datasets.get(order.workspace_id, order.dataset_id) is None:
-            orders.move(tx, order.id, "failed", error="Its dataset was deleted before all its tasks were made.")
             return False
         return not orders.fill(tx, order, definition_of(self._hub, order)).is_filled
 

@@ -185,6 +185,11 @@ class Orders:
         with self._database.read() as tx:
             return [row[0] for row in tx.execute(QUERIES.unfilled_orders)]
 
+    def orphaned(self) -> list[str]:
+        """Orders under way, of all workspaces, whose dataset was deleted."""
+        with self._database.read() as tx:
+            return [row[0] for row in tx.execute(QUERIES.orphaned_orders)]
+
     def fill(self, tx: Transaction, order: Order, definition: JobDefinition, limit: int = FILLED_AT_ONCE) -> Order:
         """Make the tasks of the next slice of its datapoints. Whoever calls has locked it."""
         span = {"dataset_id": order.dataset_id, "after": order.filled_seq, "until": order.until_seq}

@@ -28,6 +28,11 @@ order by o.id desc limit :limit;
 -- Running ones of which tasks are still to be made, of all workspaces, oldest first.
 select id from labelling_order where status = 'running' and filled_seq < until_seq order by id;
 
+-- name: orphaned_orders
+-- Those under way, of all workspaces, whose dataset was deleted.
+select id from labelling_order o where status in ('running', 'paused')
+  and not exists (select 1 from dataset d where d.id = o.dataset_id and d.deleted_at is null);
+
 -- name: set_status
 -- :from is a JSON array of where it may stand now.
 update labelling_order set status = :status, error = :error,

@@ -57,6 +57,7 @@ create table labelling_order (
 create index labelling_order_of_workspace on labelling_order (workspace_id, id);
 create index labelling_order_of_definition on labelling_order (definition_id, id);
 create index labelling_order_unfilled on labelling_order (status) where status = 'running' and filled_seq < until_seq;
+create index labelling_order_active on labelling_order (dataset_id) where status in ('running', 'paused');
 
 -- A task is a datapoint that an order asks about. seq: the datapoint's. choices: answers to choose among, null where anything may be
 -- said. truth: JSON, what is right, of a gold task, which everybody may answer and nobody has to. level: how many answers it lacks, where

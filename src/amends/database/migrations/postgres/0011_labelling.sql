@@ -45,6 +45,7 @@ create table labelling_order (
 create index labelling_order_of_workspace on labelling_order (workspace_id, id);
 create index labelling_order_of_definition on labelling_order (definition_id, id);
 create index labelling_order_unfilled on labelling_order (status) where status = 'running' and filled_seq < until_seq;
+create index labelling_order_active on labelling_order (dataset_id) where status in ('running', 'paused');
 
 create table task (
     order_id text collate "C" not null,
