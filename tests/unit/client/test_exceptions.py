@@ -7,8 +7,10 @@ from multiprocessing import get_context
 import pytest
 
 import amends.exceptions
+from amends import Datapoint
 from amends.client import _exceptions
 from amends.client._exceptions import error_from
+from amends.client._failed_uploads import failed_upload
 from amends.exceptions import (
     AmendsError,
     ApiError,
@@ -17,6 +19,7 @@ from amends.exceptions import (
     CircuitOpenError,
     ConfigurationError,
     ConflictError,
+    FailedUploadException,
     ForbiddenError,
     GoneError,
     NetworkError,
@@ -28,7 +31,15 @@ from amends.exceptions import (
     ServerError,
     ValidationError,
 )
-from amends.problems import duplicate_custom_id, not_found, parse, problem, rate_limited, validation_failed
+from amends.problems import (
+    asset_failed,
+    duplicate_custom_id,
+    not_found,
+    parse,
+    problem,
+    rate_limited,
+    validation_failed,
+)
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ATTEMPTS = (Attempt(1, WHEN, 503, None, 0.0), Attempt(2, WHEN, None, "connection reset", 1.1))
@@ -42,6 +53,7 @@ OTHERS = [
     RequestTimeoutError("No answer within 30 s", ATTEMPTS),
     PollTimeoutError("bpred_1", "in_progress", 12.5),
     CircuitOpenError("api.example", WHEN),
+    FailedUploadException([failed_upload(Datapoint("a.png"), asset_failed("decode", "It is damaged"), WHEN)], 7),
 ]
 
 EXAMPLES = [*OTHERS, *(cls(not_found("batch", "bpred_1"), 404, ATTEMPTS, 2.0) for cls in API_ERRORS)]
