@@ -13,7 +13,7 @@ from amends.server.steward import Steward
 from tests.orders import dataset_on, texts
 from tests.servers import RunningServer, ServerProcess, running_server, server_process
 
-TASKS = 1_000
+TASKS = 600
 KILLS = 2
 OPTIONS = ["refund", "bug report"]
 

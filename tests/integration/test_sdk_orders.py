@@ -19,7 +19,10 @@ import pytest
 from amends import AsyncClient, Client, Datapoint
 from amends.exceptions import ConfigurationError, FailedUploadException, PollTimeoutError, ValidationError
 from tests.orders import dataset_on, text, texts
+from tests.providers import provided_server
+from tests.samples import photo
 from tests.servers import RunningServer
+from tests.upstream import Call, Say, chat, running_upstream
 
 OPTIONS = ["refund", "bug report"]
 ROOT = Path(__file__).parent.parent.parent
@@ -71,6 +74,39 @@ def test_an_order_of_texts_is_made_run_answered_by_a_model_and_read(client: Clie
     (annotator,) = order.annotators()
     assert (annotator.name, annotator.responses) == ("local/classify", 2)
     assert "to_pandas" in dir(order.get_results(method="majority"))
+
+
+def test_photos_are_named_by_an_embedded_model(client: Client) -> None:
+    photos = [str(photo(name)) for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
+    options = ["cup of coffee", "rocket", "cat"]
+    order = client.order.create_classification_order(
+        "Photos of things", "What is it?", options, photos, responses_per_datapoint=1, quiet=True
+    ).run()
+    order.add_annotator("local/image-labels")
+    assert order.display_progress_bar(quiet=True, timeout=60).status == "completed"
+    assert [line.answer for line in order.get_results().data] == ["cat", "cup of coffee", "rocket"]
+
+
+def test_a_providers_model_compares_pictures_as_an_annotator(tmp_path: Path) -> None:
+    def prefer_the_second(call: Call) -> Say:
+        assert [part["type"] for part in call.body["messages"][-1]["content"]] == ["text", "image_url"] * 2
+        assert call.body["messages"][0]["content"].endswith("Which is sharper?")
+        return Say(chat({"answer": "B"}))
+
+    with (
+        running_upstream(prefer_the_second) as upstream,
+        provided_server(tmp_path / "data", upstream, takes_images=True) as server,
+        Client(server.key, server.base_url) as client,
+    ):
+        pair = [str(photo(name)) for name in ("chelsea.png", "coffee.png")]
+        order = client.order.create_compare_order(
+            "Sharp", "Which is sharper?", [pair], responses_per_datapoint=1, quiet=True
+        ).run()
+        order.add_annotator("acme/m")
+        assert order.display_progress_bar(quiet=True, timeout=60).status == "completed"
+        results = order.get_results()
+        assert results.data[0].answer == 1
+        assert [(one["asset"], one["wins"]) for one in results.ranking] == [("coffee.png", 1), ("chelsea.png", 0)]
 
 
 def test_a_job_definition_runs_as_often_as_one_likes(server: RunningServer, client: Client) -> None:

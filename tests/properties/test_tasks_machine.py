@@ -191,10 +191,10 @@ class PostgresLabelling(Labelling):
 is_soaking = bool(os.environ.get("AMENDS_SOAK"))
 TestSqlite = Labelling.TestCase
 TestSqlite.settings = settings(
-    max_examples=500 if is_soaking else 40,
+    max_examples=500 if is_soaking else 25,
     stateful_step_count=60 if is_soaking else 40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 TestPostgres = PostgresLabelling.TestCase
-TestPostgres.settings = settings(TestSqlite.settings, max_examples=100 if is_soaking else 6)
+TestPostgres.settings = settings(TestSqlite.settings, max_examples=100 if is_soaking else 4)

@@ -385,6 +385,7 @@ def test_many_at_once_get_different_tasks_and_complete_the_order_once(database: 
 
 
 def test_the_next_task_of_who_answered_thousands_is_as_quick_as_the_first(database: Database, store: Store) -> None:
+    is_quick = database.dialect == "sqlite"  # whose work is this process's own, so that its time can be told
     desk = new_order(database, store, datapoints=4_000, responses_per_datapoint=2)
     desk.run()
     ada = desk.annotator("ada")
@@ -397,9 +398,9 @@ def test_the_next_task_of_who_answered_thousands_is_as_quick_as_the_first(databa
             assert desk.respond(lease, "cat")
         return time.process_time() - started
 
-    answer(50)
-    early = answer(100)
-    steps = 1_500
+    answer(20)
+    early = answer(50)
+    steps = 1_500 if is_quick else 50
 
     def skip_ahead(tx: object) -> None:
         for _ in range(steps):
@@ -408,4 +409,4 @@ def test_the_next_task_of_who_answered_thousands_is_as_quick_as_the_first(databa
             store.tasks.respond(tx, lease.id, "dog")  # type: ignore[arg-type]
 
     database.write(skip_ahead)
-    assert answer(100) < early * 3 + 0.2
+    assert answer(50) < early * 3 + 0.2
