@@ -18,18 +18,11 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(READY)          ## the main job over real files, some of them broken
 	@$(BIN)/python examples/demo.py
 
-test: $(READY)          ## the whole test suite
-	$(BIN)/pytest -n $(JOBS) --dist=worksteal
+test: $(READY)          ## the whole test suite, on SQLite
+	AMENDS_TEST_DATABASE=sqlite $(BIN)/pytest -n $(JOBS) --dist=worksteal
 
-# What starts servers, engines and programs of its own does so on SQLite in `make test`, and here on PostgreSQL. All else runs on both there.
-ON_POSTGRES := tests/contract/test_every_row.py tests/contract/test_executors.py \
-  $(addprefix tests/faults/,test_credit_runs_out.py test_frozen.py test_killed_run.py test_poison.py test_provider_trouble.py \
-    test_two_at_once.py) \
-  $(addprefix tests/integration/,test_cli_journal.py test_cli_run.py test_cli_server.py test_credits.py test_openai_credits.py \
-    test_openai_providers.py test_providers.py test_server_owner.py test_simulation.py test_url_items.py test_watching.py test_workers.py) \
-  tests/unit/cli tests/unit/engine/test_transitions.py
-test-postgres: $(READY)
-	AMENDS_TEST_DATABASE=postgres $(BIN)/pytest -n $(JOBS) --dist=worksteal -m "not sqlite" $(ON_POSTGRES)
+test-postgres: $(READY)  ## what uses a database, on PostgreSQL
+	AMENDS_TEST_DATABASE=postgres $(BIN)/pytest -n $(JOBS) --dist=worksteal
 
 lint: $(READY)          ## what CI checks without running the code
 	$(BIN)/ruff check .

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from amends.server import passwords
-from tests.postgres import database_of
+from tests.postgres import ASKED, database_of
 from tests.servers import RunningServer, running_server
+
+TESTS = Path(__file__).parent
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and every program that they start and interrupt, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -23,6 +26,38 @@ def quick_passwords() -> Iterator[None]:
     passwords.PARAMETERS.update(time_cost=1, memory_cost=8, parallelism=1)
     yield
     passwords.PARAMETERS.update(usual)
+
+
+OWN = frozenset(
+    {
+        "contract/test_every_row.py", "contract/test_executors.py",
+        "faults/test_credit_runs_out.py", "faults/test_frozen.py", "faults/test_killed_datasets.py", "faults/test_killed_run.py",
+        "faults/test_labelling_kill.py", "faults/test_poison.py", "faults/test_provider_trouble.py",
+        "faults/test_two_at_once.py",
+        "integration/test_cli_journal.py", "integration/test_cli_run.py", "integration/test_cli_server.py",
+        "integration/test_credits.py", "integration/test_openai_credits.py", "integration/test_openai_providers.py",
+        "integration/test_providers.py", "integration/test_sdk_datasets.py", "integration/test_server_owner.py", "integration/test_simulation.py",
+        "integration/test_url_items.py", "integration/test_watching.py", "integration/test_workers.py",
+        "unit/cli/test_commands.py", "unit/engine/test_transitions.py",
+    }
+)  # fmt: skip
+"""Modules that start servers, engines and programs by themselves, which use the database that is asked for."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the half that nobody asked for: whatever names the other database, and on PostgreSQL what uses none."""
+    if ASKED is not None:
+        wanted = [item for item in items if _is_wanted(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(wanted)])
+        items[:] = wanted
+
+
+def _is_wanted(item: pytest.Item) -> bool:
+    names_postgres = "postgres" in item.nodeid.lower()
+    if ASKED == "sqlite" or names_postgres:
+        return names_postgres is (ASKED == "postgres")
+    is_own = item.path.relative_to(TESTS).as_posix() in OWN
+    return is_own and "sqlite" not in item.nodeid.lower() and item.get_closest_marker("sqlite") is None
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])

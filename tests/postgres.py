@@ -47,7 +47,9 @@ if sys.platform == "linux":
 os.execv(sys.argv[3], sys.argv[3:])
 """
 
-DIALECT = os.environ.get("AMENDS_TEST_DATABASE", "sqlite")
+ASKED = os.environ.get("AMENDS_TEST_DATABASE")
+"""Which half of the tests is wanted, ``sqlite`` or ``postgres``; None for all of both."""
+DIALECT = ASKED or "sqlite"
 """Of the servers, engines and programs that tests start by themselves, without saying on which database."""
 
 _numbers = itertools.count()

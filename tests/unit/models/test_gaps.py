@@ -194,7 +194,7 @@ def test_an_answer_that_does_not_come_in_time_leaves_the_gaps_open(chat, monkeyp
 @pytest.mark.parametrize("run", ["due 1 ", "due EUR 5, ", "Due Due ", "due. ", "due\n", "3 May 2026 due ", "(due "])
 def test_a_long_run_of_anything_takes_time_that_grows_with_its_length_alone(run):
     began = time.process_time()
-    extract(Says(), run * (400_000 // len(run)), schema(due_date=DATE, due=NUMBER, due_name=STRING))
+    extract(Says(), run * (100_000 // len(run)), schema(due_date=DATE, due=NUMBER, due_name=STRING))
     assert time.process_time() - began < 30, "a square of the length takes hours"
 
 
