@@ -44,7 +44,7 @@ def chromium() -> Iterator[Browser]:
         missing = "Chromium is not installed: apt-get install chromium"
         if os.environ.get("CI", "").lower() == "true":
             pytest.fail(missing)
-        pytest.skip(missing)
+        pytest.skip(missing)  # outside CI, whose script installs it
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
         yield browser

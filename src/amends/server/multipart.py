@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -45,7 +46,7 @@ class Form:
     media_type: str | None
 
 
-class FormParser:
+class FormParser(ABC):
     """Takes the body of a request apart, within limits. What becomes of a part is said by whoever derives from it."""
 
     def __init__(self, limits: LimitSettings) -> None:
@@ -57,21 +58,21 @@ class FormParser:
         self._pending_bytes = 0
         self._is_complete = False
 
+    @abstractmethod
     def _open_part(self, part: Part) -> None:
         """Its headers are known, and its content comes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _take(self, data: bytes) -> None:
         """The next piece of the content of ``self._part``; what has to be written is counted in ``_pending_bytes``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _close_part(self) -> None:
         """All of ``self._part`` is there."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _write(self) -> None:
         """Write what is pending."""
-        raise NotImplementedError
 
     async def _parse(self, request: Request) -> None:
         """Read the body to its end. Raises ProblemError for what is no such form or exceeds a limit."""

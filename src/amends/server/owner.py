@@ -206,21 +206,10 @@ class Owner:
             default_workspace_id=first.workspace.id,
             traces=traces,
         )
-        housekeeping = Housekeeping(self.services)
-        housekeeping.start()
-        stack.callback(housekeeping.close)
-        clerk = Clerk(self.services)
-        clerk.start()
-        stack.callback(clerk.close)
-        fetches = FetchClerk(self.services)
-        fetches.start()
-        stack.callback(fetches.close)
-        steward = Steward(self.services)
-        steward.start()
-        stack.callback(steward.close)
-        deliveries = Deliveries(self.services)
-        deliveries.start()
-        stack.callback(deliveries.close)
+        for kind in (Housekeeping, Clerk, FetchClerk, Steward, Deliveries):
+            thread = kind(self.services)
+            thread.start()
+            stack.callback(thread.close)
         if engine:
             engine.start()
             stack.callback(engine.close, self._settings.engine.grace_seconds)
