@@ -52,12 +52,13 @@ if TYPE_CHECKING:
         WebhookRecord,
         WebhookTry,
     )
-    from ._operations import Replacement, ResultLine, Sample
+    from ._operations import ResultLine, Sample
     from ._order_results import OrderResult, OrderResults
     from ._orders import AsyncOrder, Order
     from ._pages import AsyncPage, Page
     from ._rates import RateLimit
     from ._reconciling import Reconciliation
+    from ._runs import Replacement
     from ._settings import NO_KEY
 
 _HOMES = {
@@ -103,12 +104,13 @@ _HOMES = {
         "WebhookRecord",
         "WebhookTry",
     ),
-    "_operations": ("Replacement", "ResultLine", "Sample"),
+    "_operations": ("ResultLine", "Sample"),
     "_order_results": ("OrderResult", "OrderResults"),
     "_orders": ("AsyncOrder", "Order"),
     "_pages": ("AsyncPage", "Page"),
     "_rates": ("RateLimit",),
     "_reconciling": ("Reconciliation",),
+    "_runs": ("Replacement",),
     "_settings": ("NO_KEY",),
 }
 _HOME_OF = {name: f".{home}" for home, names in _HOMES.items() for name in names}

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from amends.problems import Problem, asset_failed
 
@@ -26,7 +26,6 @@ from ._bodies import Body, JsonBody
 from ._bundles import BundleBody, LinesBody
 from ._context import Context, ReadOptions, WriteOptions
 from ._datapoints import Datapoint, line_of, paths_of
-from ._exceptions import Resume
 from ._exchange import Call, exchange, malformed, within
 from ._failed_uploads import FailedUpload, failed_upload
 from ._files import upload_flow
@@ -75,7 +74,7 @@ class _Pack:
 
 
 class Adding:
-    """One call that adds. resume: what waits on for a run, for the PollTimeoutError of one that is too slow."""
+    """One call that adds. run: what runs, or awaits, a flow that goes on after the call: a PollTimeoutError waits on with it."""
 
     def __init__(
         self,
@@ -83,7 +82,7 @@ class Adding:
         dataset_id: str,
         given: Iterable[Datapoint | FailedUpload],
         options: ReadOptions,
-        resume: Callable[[str], Resume],
+        run: Callable[[Flow[Run]], Any],
     ) -> None:
         self.datapoints: Sequence[Datapoint] = [one.item if isinstance(one, FailedUpload) else one for one in given]
         for one in self.datapoints:
@@ -94,7 +93,7 @@ class Adding:
         self._context = context
         self._path = f"/v1/datasets/{dataset_id}"
         self._left = within(context, options)
-        self._resume = resume
+        self._run = run
         self._ended: set[int] = set()
         self._known: dict[str, tuple[str, int]] = {}
         self._on_their_way: set[str] = set()
@@ -283,8 +282,7 @@ class Adding:
 
     def _awaited(self, run_id: str, places: Mapping[int, int]) -> Flow[None]:
         """Wait until what was given by URL is fetched and its datapoints have their outcome."""
-        call = Call("GET", f"/v1/runs/{run_id}", is_patient=True)
-        yield from wait(self._context, call, Run, run_id, self._left().get("deadline"), self._resume(run_id))
+        yield from self._wait(run_id, self._left().get("deadline"))
         asked = Call("GET", f"{self._path}/fetches/{run_id}", is_patient=True, is_bulk=True)
         while True:
             answer = yield from exchange(self._context, asked, self._left())
@@ -296,6 +294,11 @@ class Adding:
             yield Sleep(_LOOK_SECONDS)
         for index, place in places.items():
             self._conclude(place, outcomes[index])
+
+    def _wait(self, run_id: str, timeout: float | None) -> Flow[Run]:
+        call = Call("GET", f"/v1/runs/{run_id}", is_patient=True)
+        resume = lambda timeout=None: self._run(self._wait(run_id, timeout))  # noqa: E731
+        return wait(self._context, call, Run, run_id, timeout, resume)
 
 
 def _writing(options: ReadOptions) -> WriteOptions:

@@ -219,14 +219,14 @@ class Client(_Settings):
         """What is asked about datapoints."""
         from ._jobs import Jobs
 
-        return Jobs(self._loop, self._context, self.datasets)
+        return Jobs(self._loop, self._context)
 
     @cached_property
     def order(self) -> Orders:
         """Job definitions on their way to results."""
         from ._orders import Orders
 
-        return Orders(self._loop, self._context, self.job)
+        return Orders(self._loop, self._context)
 
     @cached_property
     def runs(self) -> Runs:
@@ -368,14 +368,14 @@ class AsyncClient(_Settings):
         """What is asked about datapoints."""
         from ._jobs import AsyncJobs
 
-        return AsyncJobs(self._loop, self._context, self.datasets)
+        return AsyncJobs(self._loop, self._context)
 
     @cached_property
     def order(self) -> AsyncOrders:
         """Job definitions on their way to results."""
         from ._orders import AsyncOrders
 
-        return AsyncOrders(self._loop, self._context, self.job)
+        return AsyncOrders(self._loop, self._context)
 
     @cached_property
     def runs(self) -> AsyncRuns:

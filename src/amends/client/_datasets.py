@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final, Unpack
-
-from pydantic import PrivateAttr
+from typing import ClassVar, Final, Generic, TypeVar, Unpack
 
 from amends.problems import not_found
 
 from ._adding import Adding
 from ._bodies import JsonBody
+from ._bound import Bound, bound, bound_rows
 from ._context import Context, ReadOptions, WriteOptions
 from ._datapoints import Datapoint
-from ._exceptions import ConfigurationError, Resume, error_from
+from ._exceptions import error_from
 from ._failed_uploads import FailedUpload, FailedUploadException
 from ._flow import Flow
-from ._loops import AsyncLoop, SyncLoop
-from ._models import Deleted, Resource, StoredDatapoint
+from ._models import Deleted, StoredDatapoint
 from ._operations import Rows, fetch, fetch_once, fetch_rows, given, segment
-from ._pages import AsyncPage, Page
 from ._progress import progress
-from ._runs import AsyncRuns, Runs
-from ._together import arun_together, run_together
+from ._together import together
+from ._twins import AsyncResource, Awaited, Called, Methods, SyncResource, method, paged
 
 _ROOT: Final = "/v1/datasets"
 _ID: Final = re.compile(r"ds_[0-9a-hjkmnp-tv-z]{26}")
@@ -34,35 +30,23 @@ Given = Iterable[Datapoint | FailedUpload]
 Outcome = tuple[list[Datapoint], list[FailedUpload]]
 
 
-class _DatasetBase(Resource):
+class DatasetBase(Bound):
     """What is known of a dataset. datapoint_count: how many it had when it was asked for."""
 
     name: str | None = None
     datapoint_count: int | None = None
     created_by: str | None = None
     created_at: datetime | None = None
-    _methods: Any = PrivateAttr(default=None)
+    _again: ClassVar[str] = "call client.datasets.get({!r})"
 
-    def _bound(self) -> Any:
-        if self._methods is None:
-            raise ConfigurationError(f"This dataset holds no client: call client.datasets.get({self.id!r})")
-        return self._methods
-
-    def __getstate__(self) -> dict[Any, Any]:
-        # A client, with its open connections, stays in the process it belongs to.
-        return {**super().__getstate__(), "__pydantic_private__": {"_methods": None}}
-
-
-class Dataset(_DatasetBase):
-    """A dataset, as the client that it came from knows it."""
-
+    @paged
     def datapoints(
         self, *, limit: int | None = None, after: str | None = None, **options: Unpack[ReadOptions]
-    ) -> Page[StoredDatapoint]:
+    ) -> Flow[Rows[StoredDatapoint]]:
         """Return a page of its datapoints, newest first, ``limit`` (1 to 100) at most; iterating it walks all pages."""
-        methods: Datasets = self._bound()
-        return methods.datapoints(self.id, limit=limit, after=after, **options)
+        return _datapoints(self._context, self.id, limit, after, options)
 
+    @method
     def add_datapoints(
         self,
         datapoints: Given,
@@ -71,7 +55,7 @@ class Dataset(_DatasetBase):
         quiet: bool = False,
         at_once: int = 4,
         **options: Unpack[ReadOptions],
-    ) -> Outcome:
+    ) -> Flow[Outcome]:
         """Add datapoints; return those that stand then, and those that failed, each with its reason.
 
         datapoints: ``Datapoint``s, or ``FailedUpload``s of an earlier call. One that stands already is not added again, and no
@@ -81,40 +65,18 @@ class Dataset(_DatasetBase):
         failure_tolerance: raises FailedUploadException where a larger fraction failed; None never does. What would fail all of
         them (no network, no permission) is raised once what is under way has ended; calling again then goes on.
         """
-        methods: Datasets = self._bound()
-        return methods.add(self, datapoints, failure_tolerance, quiet, at_once, options)
+        return add(self._bound(), self, datapoints, failure_tolerance, quiet, at_once, options)
 
 
-class AsyncDataset(_DatasetBase):
+class Dataset(DatasetBase, Called):
     """A dataset, as the client that it came from knows it."""
 
-    async def datapoints(
-        self, *, limit: int | None = None, after: str | None = None, **options: Unpack[ReadOptions]
-    ) -> AsyncPage[StoredDatapoint]:
-        """Return a page of its datapoints, newest first, ``limit`` (1 to 100) at most; iterating it walks all pages."""
-        methods: AsyncDatasets = self._bound()
-        return await methods.datapoints(self.id, limit=limit, after=after, **options)
 
-    async def add_datapoints(
-        self,
-        datapoints: Given,
-        *,
-        failure_tolerance: float | None = None,
-        quiet: bool = False,
-        at_once: int = 4,
-        **options: Unpack[ReadOptions],
-    ) -> Outcome:
-        """Add datapoints; return those that stand then, and those that failed, each with its reason.
+class AsyncDataset(DatasetBase, Awaited):
+    """A dataset, as the client that it came from knows it."""
 
-        datapoints: ``Datapoint``s, or ``FailedUpload``s of an earlier call. One that stands already is not added again, and no
-        content is sent twice, whoever sent it first. at_once: requests under way. quiet: show no progress. URLs are fetched by
-        the server, and waited for. ``timeout`` bounds each silence, ``deadline`` the whole.
 
-        failure_tolerance: raises FailedUploadException where a larger fraction failed; None never does. What would fail all of
-        them (no network, no permission) is raised once what is under way has ended; calling again then goes on.
-        """
-        methods: AsyncDatasets = self._bound()
-        return await methods.add(self, datapoints, failure_tolerance, quiet, at_once, options)
+ADataset = TypeVar("ADataset", bound=DatasetBase)
 
 
 def is_tolerated(failed: int, total: int, tolerance: float | None) -> bool:
@@ -130,21 +92,47 @@ def check_tolerance(tolerance: float | None) -> None:
         raise ValueError(f"failure_tolerance is a fraction from 0 to 1, not {tolerance!r}")
 
 
-def _get(context: Context, model: type[Any], name_or_id: str, options: ReadOptions) -> Flow[Any]:
+def new_dataset(methods: Methods, model: type[ADataset], name: str, options: WriteOptions) -> Flow[ADataset]:
+    body = JsonBody({"name": name})
+    return bound(methods, fetch_once(methods._context, model, options, "POST", _ROOT, body=body))
+
+
+def get_dataset(methods: Methods, model: type[ADataset], name_or_id: str, options: ReadOptions) -> Flow[ADataset]:
     if _ID.fullmatch(name_or_id):
-        return (yield from fetch(context, model, options, "GET", f"{_ROOT}/{name_or_id}"))
-    rows: Rows[Any] = yield from fetch_rows(context, model, options, _ROOT, {"name": name_or_id})
-    if not rows[0]:
+        return (yield from bound(methods, fetch(methods._context, model, options, "GET", f"{_ROOT}/{name_or_id}")))
+    found = fetch_rows(methods._context, model, options, _ROOT, {"name": name_or_id})
+    rows, *_ = yield from bound_rows(methods, found)
+    if not rows:
         raise error_from(not_found("dataset", name_or_id), 404)
-    return rows[0][0]
+    return rows[0]
 
 
-def _create(context: Context, model: type[Any], name: str, options: WriteOptions) -> Flow[Any]:
-    return fetch_once(context, model, options, "POST", _ROOT, body=JsonBody({"name": name}))
+def add(
+    methods: Methods,
+    dataset: DatasetBase,
+    datapoints: Given,
+    tolerance: float | None,
+    quiet: bool,
+    at_once: int,
+    options: ReadOptions,
+) -> Flow[Outcome]:
+    """Add datapoints to a dataset; see ``Dataset.add_datapoints``."""
+    check_tolerance(tolerance)
+    adding = Adding(methods._context, dataset.id, datapoints, options, methods._loop.run)
+    total = len(adding.datapoints)
+    with progress("Adding datapoints", quiet=quiet) as show:
+        adding.on_added = lambda done, failed: show(done, failed, total)
+        for flows in adding.rounds():
+            yield together(flows, at_once)
 
+    def again() -> Flow[DatasetBase]:
+        yield from add(methods, dataset, adding.failed, tolerance, quiet, at_once, options)
+        return dataset
 
-def _delete(context: Context, id: str, options: WriteOptions) -> Flow[Deleted]:
-    return fetch_once(context, Deleted, options, "DELETE", f"{_ROOT}/{segment(id)}")
+    if not is_tolerated(len(adding.failed), total, tolerance):
+        retry = lambda: methods._loop.run(again())  # noqa: E731
+        raise FailedUploadException(adding.failed, total, dataset=dataset, retry=retry)
+    return adding.succeeded, adding.failed
 
 
 def _datapoints(
@@ -154,155 +142,60 @@ def _datapoints(
     return fetch_rows(context, StoredDatapoint, options, f"{_ROOT}/{segment(id)}/datapoints", query)
 
 
-@contextmanager
-def _adding(
-    context: Context, id: str, datapoints: Given, quiet: bool, options: ReadOptions, resume: Callable[[str], Resume]
-) -> Iterator[Adding]:
-    adding = Adding(context, id, datapoints, options, resume)
-    total = len(adding.datapoints)
-    with progress("Adding datapoints", quiet=quiet) as show:
-        adding.on_added = lambda done, failed: show(done, failed, total)
-        yield adding
+class _Datasets(Methods, Generic[ADataset]):
+    _model: type[ADataset]
 
-
-def _concluded(dataset: Any, adding: Adding, tolerance: float | None, again: Callable[[], Any]) -> Outcome:
-    failed, total = adding.failed, len(adding.datapoints)
-    if not is_tolerated(len(failed), total, tolerance):
-        raise FailedUploadException(failed, total, dataset=dataset, retry=again)
-    return adding.succeeded, failed
-
-
-class Datasets:
-    """Datasets."""
-
-    def __init__(self, loop: SyncLoop, context: Context) -> None:
-        self._loop = loop
-        self._context = context
-
-    def create(self, name: str, **options: Unpack[WriteOptions]) -> Dataset:
+    @method
+    def create(self, name: str, **options: Unpack[WriteOptions]) -> Flow[ADataset]:
         """Make a dataset. ConflictError where the workspace has one of that name."""
-        return self._with_client(self._loop.run(_create(self._context, Dataset, name, options)))
+        return new_dataset(self, self._model, name, options)
 
-    def get(self, name_or_id: str, **options: Unpack[ReadOptions]) -> Dataset:
+    @method
+    def get(self, name_or_id: str, **options: Unpack[ReadOptions]) -> Flow[ADataset]:
         """Return a dataset, by its id or its name."""
-        return self._with_client(self._loop.run(_get(self._context, Dataset, name_or_id, options)))
+        return get_dataset(self, self._model, name_or_id, options)
 
+    @paged
     def list(
         self, *, limit: int | None = None, after: str | None = None, **options: Unpack[ReadOptions]
-    ) -> Page[Dataset]:
+    ) -> Flow[Rows[ADataset]]:
         """Return a page of datasets, newest first, ``limit`` (1 to 100) at most; iterating it walks all pages."""
         query = given(limit=limit, after=after)
-        page = Page(*self._loop.run(fetch_rows(self._context, Dataset, options, _ROOT, query)))
-        page._fetch = lambda cursor: self.list(limit=limit, after=cursor, **options)
-        for dataset in page.data:
-            self._with_client(dataset)
-        return page
+        return bound_rows(self, fetch_rows(self._context, self._model, options, _ROOT, query))
 
-    def delete(self, id: str, **options: Unpack[WriteOptions]) -> Deleted:
+    @method
+    def delete(self, id: str, **options: Unpack[WriteOptions]) -> Flow[Deleted]:
         """Delete a dataset with its datapoints."""
-        return self._loop.run(_delete(self._context, id, options))
+        return fetch_once(self._context, Deleted, options, "DELETE", f"{_ROOT}/{segment(id)}")
 
+    @paged
     def datapoints(
         self, id: str, *, limit: int | None = None, after: str | None = None, **options: Unpack[ReadOptions]
-    ) -> Page[StoredDatapoint]:
+    ) -> Flow[Rows[StoredDatapoint]]:
         """Return a page of a dataset's datapoints; see ``Dataset.datapoints``."""
-        page = Page(*self._loop.run(_datapoints(self._context, id, limit, after, options)))
-        page._fetch = lambda cursor: self.datapoints(id, limit=limit, after=cursor, **options)
-        return page
+        return _datapoints(self._context, id, limit, after, options)
 
+    @method
     def add(
         self,
-        dataset: Dataset,
+        dataset: ADataset,
         datapoints: Given,
         failure_tolerance: float | None,
         quiet: bool,
         at_once: int,
         options: ReadOptions,
-    ) -> Outcome:
+    ) -> Flow[Outcome]:
         """Add datapoints to a dataset; see ``Dataset.add_datapoints``."""
-        check_tolerance(failure_tolerance)
-        with _adding(self._context, dataset.id, datapoints, quiet, options, self._resume) as adding:
-            for flows in adding.rounds():
-                run_together(self._loop, flows, at_once)
-
-        def again() -> Dataset:
-            self.add(dataset, adding.failed, failure_tolerance, quiet, at_once, options)
-            return dataset
-
-        return _concluded(dataset, adding, failure_tolerance, again)
-
-    def _resume(self, run_id: str) -> Resume:
-        runs = Runs(self._loop, self._context)
-        return lambda timeout=None: runs.wait(run_id, timeout=timeout)
-
-    def _with_client(self, dataset: Dataset) -> Dataset:
-        dataset._methods = self
-        return dataset
+        return add(self, dataset, datapoints, failure_tolerance, quiet, at_once, options)
 
 
-class AsyncDatasets:
+class Datasets(_Datasets[Dataset], SyncResource):
     """Datasets."""
 
-    def __init__(self, loop: AsyncLoop, context: Context) -> None:
-        self._loop = loop
-        self._context = context
+    _model = Dataset
 
-    async def create(self, name: str, **options: Unpack[WriteOptions]) -> AsyncDataset:
-        """Make a dataset. ConflictError where the workspace has one of that name."""
-        return self._with_client(await self._loop.run(_create(self._context, AsyncDataset, name, options)))
 
-    async def get(self, name_or_id: str, **options: Unpack[ReadOptions]) -> AsyncDataset:
-        """Return a dataset, by its id or its name."""
-        return self._with_client(await self._loop.run(_get(self._context, AsyncDataset, name_or_id, options)))
+class AsyncDatasets(_Datasets[AsyncDataset], AsyncResource):
+    """Datasets."""
 
-    async def list(
-        self, *, limit: int | None = None, after: str | None = None, **options: Unpack[ReadOptions]
-    ) -> AsyncPage[AsyncDataset]:
-        """Return a page of datasets, newest first, ``limit`` (1 to 100) at most; iterating it walks all pages."""
-        query = given(limit=limit, after=after)
-        page = AsyncPage(*await self._loop.run(fetch_rows(self._context, AsyncDataset, options, _ROOT, query)))
-        page._fetch = lambda cursor: self.list(limit=limit, after=cursor, **options)
-        for dataset in page.data:
-            self._with_client(dataset)
-        return page
-
-    async def delete(self, id: str, **options: Unpack[WriteOptions]) -> Deleted:
-        """Delete a dataset with its datapoints."""
-        return await self._loop.run(_delete(self._context, id, options))
-
-    async def datapoints(
-        self, id: str, *, limit: int | None = None, after: str | None = None, **options: Unpack[ReadOptions]
-    ) -> AsyncPage[StoredDatapoint]:
-        """Return a page of a dataset's datapoints; see ``Dataset.datapoints``."""
-        page = AsyncPage(*await self._loop.run(_datapoints(self._context, id, limit, after, options)))
-        page._fetch = lambda cursor: self.datapoints(id, limit=limit, after=cursor, **options)
-        return page
-
-    async def add(
-        self,
-        dataset: AsyncDataset,
-        datapoints: Given,
-        failure_tolerance: float | None,
-        quiet: bool,
-        at_once: int,
-        options: ReadOptions,
-    ) -> Outcome:
-        """Add datapoints to a dataset; see ``Dataset.add_datapoints``."""
-        check_tolerance(failure_tolerance)
-        with _adding(self._context, dataset.id, datapoints, quiet, options, self._resume) as adding:
-            for flows in adding.rounds():
-                await arun_together(self._loop, flows, at_once)
-
-        async def again() -> AsyncDataset:
-            await self.add(dataset, adding.failed, failure_tolerance, quiet, at_once, options)
-            return dataset
-
-        return _concluded(dataset, adding, failure_tolerance, again)
-
-    def _resume(self, run_id: str) -> Resume:
-        runs = AsyncRuns(self._loop, self._context)
-        return lambda timeout=None: runs.wait(run_id, timeout=timeout)
-
-    def _with_client(self, dataset: AsyncDataset) -> AsyncDataset:
-        dataset._methods = self
-        return dataset
+    _model = AsyncDataset

@@ -16,13 +16,12 @@ from ._entries import Entry
 from ._exchange import Call, exchange
 from ._flow import Answer, Do, Flow
 from ._journaling import begin, finish
-from ._loops import AsyncLoop, SyncLoop
-from ._many import OnUpload, Upload, Uploaded, arun_many, run_many
+from ._many import OnUpload, Upload, Uploaded, upload_many
 from ._models import Deleted, File, read
 from ._operations import Rows, fetch, fetch_once, fetch_rows, given, segment
-from ._pages import AsyncPage, Page
 from ._resuming import RESUMABLE_BYTES, send_in_parts
 from ._streams import download
+from ._twins import AsyncResource, Methods, SyncResource, method, paged
 from ._upload_bodies import Source, Uploadable, UploadBody
 
 _ROOT = "/v1/files"
@@ -101,19 +100,8 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def _list(
-    context: Context, purpose: str | None, limit: int | None, after: str | None, options: ReadOptions
-) -> Flow[Rows[File]]:
-    return fetch_rows(context, File, options, _ROOT, given(purpose=purpose, limit=limit, after=after))
-
-
-class Files:
-    """Stored files."""
-
-    def __init__(self, loop: SyncLoop, context: Context) -> None:
-        self._loop = loop
-        self._context = context
-
+class _Files(Methods):
+    @method
     def upload(
         self,
         file: Uploadable,
@@ -124,7 +112,7 @@ class Files:
         expires_after: int | None = None,
         resumable: bool | None = None,
         **options: Unpack[WriteOptions],
-    ) -> File:
+    ) -> Flow[File]:
         """Store a file; return its record.
 
         file: a path, bytes, or a file object opened in binary mode, read from where it stands. filename: None takes the
@@ -133,8 +121,9 @@ class Files:
         meanwhile. ``timeout`` bounds each silence, ``deadline`` the whole. OSError where the file cannot be read.
         """
         upload = Upload(file, filename, media_type, purpose, expires_after)
-        return self._loop.run(upload_flow(self._context, upload, resumable, options))
+        return upload_flow(self._context, upload, resumable, options)
 
+    @method
     def upload_many(
         self,
         files: Iterable[Uploadable | Upload],
@@ -142,7 +131,7 @@ class Files:
         at_once: int = 4,
         on_progress: OnUpload | None = None,
         **options: Unpack[ReadOptions],
-    ) -> Sequence[Uploaded]:
+    ) -> Flow[Sequence[Uploaded]]:
         """Store files, ``at_once`` of them at a time; return what became of each, in the order given.
 
         files: what ``upload`` takes, or ``Upload``s, which say more of a file; gone through as there is room. on_progress:
@@ -151,15 +140,17 @@ class Files:
         ``deadline`` are each file's.
         """
 
-        def send(upload: Upload) -> File:
-            return self._loop.run(upload_flow(self._context, upload, None, _with_key(upload, options)))
+        def upload(one: Upload) -> Flow[File]:
+            return upload_flow(self._context, one, None, _with_key(one, options))
 
-        return run_many(send, files, at_once, on_progress)
+        return upload_many(upload, files, at_once, on_progress)
 
-    def get(self, id: str, **options: Unpack[ReadOptions]) -> File:
+    @method
+    def get(self, id: str, **options: Unpack[ReadOptions]) -> Flow[File]:
         """Return a file's record."""
-        return self._loop.run(fetch(self._context, File, options, "GET", f"{_ROOT}/{segment(id)}"))
+        return fetch(self._context, File, options, "GET", f"{_ROOT}/{segment(id)}")
 
+    @paged
     def list(
         self,
         *,
@@ -167,12 +158,20 @@ class Files:
         limit: int | None = None,
         after: str | None = None,
         **options: Unpack[ReadOptions],
-    ) -> Page[File]:
+    ) -> Flow[Rows[File]]:
         """Return a page of files, newest first, ``limit`` (1 to 100) at most; iterating it walks all pages."""
-        page = Page(*self._loop.run(_list(self._context, purpose, limit, after, options)))
-        page._fetch = lambda cursor: self.list(purpose=purpose, limit=limit, after=cursor, **options)
-        return page
+        return fetch_rows(self._context, File, options, _ROOT, given(purpose=purpose, limit=limit, after=after))
 
+    @method
+    def delete(self, id: str, **options: Unpack[WriteOptions]) -> Flow[Deleted]:
+        """Delete a file."""
+        return fetch_once(self._context, Deleted, options, "DELETE", f"{_ROOT}/{segment(id)}")
+
+
+class Files(_Files, SyncResource):
+    """Stored files."""
+
+    # An overload is more than a decorator keeps.
     @overload
     def download(self, id: str, to: None = None, **options: Unpack[ReadOptions]) -> bytes: ...
 
@@ -188,76 +187,9 @@ class Files:
         """
         return self._loop.run(_download(self._context, id, to, options))
 
-    def delete(self, id: str, **options: Unpack[WriteOptions]) -> Deleted:
-        """Delete a file."""
-        return self._loop.run(fetch_once(self._context, Deleted, options, "DELETE", f"{_ROOT}/{segment(id)}"))
 
-
-class AsyncFiles:
+class AsyncFiles(_Files, AsyncResource):
     """Stored files."""
-
-    def __init__(self, loop: AsyncLoop, context: Context) -> None:
-        self._loop = loop
-        self._context = context
-
-    async def upload(
-        self,
-        file: Uploadable,
-        *,
-        filename: str | None = None,
-        media_type: str | None = None,
-        purpose: str | None = None,
-        expires_after: int | None = None,
-        resumable: bool | None = None,
-        **options: Unpack[WriteOptions],
-    ) -> File:
-        """Store a file; return its record.
-
-        file: a path, bytes, or a file object opened in binary mode, read from where it stands. filename: None takes the
-        path's or file's own. media_type: a hint; content decides. expires_after: seconds until it is deleted, None keeps
-        it. resumable: send it in parts, which go on where one got lost; None does so from 64 MiB on. It must not change
-        meanwhile. ``timeout`` bounds each silence, ``deadline`` the whole. OSError where the file cannot be read.
-        """
-        upload = Upload(file, filename, media_type, purpose, expires_after)
-        return await self._loop.run(upload_flow(self._context, upload, resumable, options))
-
-    async def upload_many(
-        self,
-        files: Iterable[Uploadable | Upload],
-        *,
-        at_once: int = 4,
-        on_progress: OnUpload | None = None,
-        **options: Unpack[ReadOptions],
-    ) -> Sequence[Uploaded]:
-        """Store files, ``at_once`` of them at a time; return what became of each, in the order given.
-
-        files: what ``upload`` takes, or ``Upload``s, which say more of a file; gone through as there is room. on_progress:
-        told after each file. A file that cannot be read, or that the server refuses, fails alone: see ``Uploaded``. What
-        would fail all of them (no network, no permission) is raised once those under way have ended. ``timeout`` and
-        ``deadline`` are each file's.
-        """
-
-        async def send(upload: Upload) -> File:
-            return await self._loop.run(upload_flow(self._context, upload, None, _with_key(upload, options)))
-
-        return await arun_many(send, files, at_once, on_progress)
-
-    async def get(self, id: str, **options: Unpack[ReadOptions]) -> File:
-        """Return a file's record."""
-        return await self._loop.run(fetch(self._context, File, options, "GET", f"{_ROOT}/{segment(id)}"))
-
-    async def list(
-        self,
-        *,
-        purpose: str | None = None,
-        limit: int | None = None,
-        after: str | None = None,
-        **options: Unpack[ReadOptions],
-    ) -> AsyncPage[File]:
-        """Return a page of files, newest first, ``limit`` (1 to 100) at most; iterating it walks all pages."""
-        page = AsyncPage(*await self._loop.run(_list(self._context, purpose, limit, after, options)))
-        page._fetch = lambda cursor: self.list(purpose=purpose, limit=limit, after=cursor, **options)
-        return page
 
     @overload
     async def download(self, id: str, to: None = None, **options: Unpack[ReadOptions]) -> bytes: ...
@@ -273,7 +205,3 @@ class AsyncFiles:
         Goes on where a connection breaks.
         """
         return await self._loop.run(_download(self._context, id, to, options))
-
-    async def delete(self, id: str, **options: Unpack[WriteOptions]) -> Deleted:
-        """Delete a file."""
-        return await self._loop.run(fetch_once(self._context, Deleted, options, "DELETE", f"{_ROOT}/{segment(id)}"))

@@ -8,6 +8,7 @@ that yields what is to be done and is sent what came of it. It does no I/O. Two 
     Read()        → bytes | None | Failure   the next piece of the streamed answer; None at its end
     Close()       → None                     the streamed answer is done with
     Do(work)      → whatever work returns: something that takes a while, or touches a file
+    Drive(work, awork) → whatever they return: other flows, several at once
     Emit(values)  → None                     hand these to whoever iterates (streams only)
 """
 
@@ -89,11 +90,19 @@ class Do:
 
 
 @dataclass(frozen=True, slots=True)
+class Drive:
+    """work: given what runs a flow, and called; awork: given what awaits one, and awaited. What they raise ends the flow."""
+
+    work: Callable[[Callable[[Flow[Any]], Any]], Any]
+    awork: Callable[[Callable[[Flow[Any]], Awaitable[Any]]], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Emit(Generic[T]):
     values: Sequence[T]
 
 
-Step = Send | Sleep | Read | Close | Do
+Step = Send | Sleep | Read | Close | Do | Drive
 Flow = Generator[Step, Any, T]
 """Returns a T in the end."""
 Stream = Generator[Step | Emit[T], Any, None]

@@ -1,4 +1,4 @@
-"""Job definitions and orders: what is known of them, and what both clients ask."""
+"""Job definitions and orders: what is known of them, and what is said of those that are to be made."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal, TypedDict, TypeVar, cast
+from typing import Any, Final, Literal, TypedDict
 
 from pydantic import Field, PrivateAttr
 
-from ._bodies import JsonBody
-from ._context import Context, ReadOptions, WriteOptions
+from ._bound import Bound
+from ._context import ReadOptions
 from ._datapoints import Datapoint, paths_of
-from ._exceptions import ConfigurationError, PollTimeoutError, Resume
-from ._exchange import Call, exchange
 from ._failed_uploads import FailedUpload
-from ._flow import Flow, Sleep
-from ._models import Record, Resource, read
-from ._operations import Rows, fetch, fetch_once, fetch_rows, given, segment
-from ._progress import Show
+from ._models import Record, Resource
+from ._operations import given
 
 JobKind = Literal["classification", "compare", "free_text", "locate"]
 OrderStatus = Literal["created", "running", "paused", "completed", "failed", "cancelled"]
@@ -28,18 +24,10 @@ Method = Literal["majority", "weighted", "dawid_skene"]
 Shown = Iterable[str | list[str] | Datapoint]
 """What is to be labelled: paths, URLs, file ids or texts (see ``data_type``), lists of them that are shown together, or Datapoints."""
 
-R = TypeVar("R", bound=Record)
-
-_DEFINITIONS: Final = "/v1/job-definitions"
-_ORDERS: Final = "/v1/orders"
 _ENDED: Final = frozenset({"completed", "failed", "cancelled"})
-_RESTING: Final = _ENDED | {"created", "paused"}
 _SETTINGS: Final = (
     "responses_per_datapoint", "confidence_threshold", "shuffle_answers", "time_limit_seconds", "gold_every",
 )  # fmt: skip
-_FIRST_PAUSE_SECONDS: Final = 0.1
-_LAST_PAUSE_SECONDS: Final = 5.0
-_GROWTH: Final = 1.3
 
 
 class JobSettings(TypedDict, total=False):
@@ -84,10 +72,9 @@ class OrderCounts(Record):
     responses_needed: int | None = None
 
 
-class _Bound(Resource):
-    """What the client that it came from can be asked about."""
+class Made(Bound):
+    """What was made of datapoints."""
 
-    _methods: Any = PrivateAttr(default=None)
     _failures: list[FailedUpload] = PrivateAttr(default_factory=list)
 
     @property
@@ -100,18 +87,8 @@ class _Bound(Resource):
         """The same, as they were given."""
         return [failure.item for failure in self._failures]
 
-    def _bound(self) -> Any:
-        if self._methods is None:
-            raise ConfigurationError(f"This {type(self).__name__} holds no client: get {self.id!r} again")
-        return self._methods
 
-    def __getstate__(self) -> dict[Any, Any]:
-        # A client, with its open connections, stays in the process it belongs to.
-        kept = {"_methods": None, "_failures": self._failures}
-        return {**super().__getstate__(), "__pydantic_private__": kept}
-
-
-class JobDefinitionBase(_Bound):
+class JobDefinitionBase(Made):
     """What is known of a job definition, which never changes."""
 
     name: str | None = None
@@ -124,7 +101,7 @@ class JobDefinitionBase(_Bound):
     created_at: datetime | None = None
 
 
-class OrderBase(_Bound):
+class OrderBase(Made):
     """What is known of an order, as it stood when it was asked for. is_filled: whether all its tasks are made."""
 
     name: str | None = None
@@ -250,67 +227,3 @@ def call_options(options: Mapping[str, Any]) -> ReadOptions:
     if "deadline" in options:
         found["deadline"] = options["deadline"]
     return found
-
-
-def define(context: Context, model: type[Any], body: Mapping[str, Any], options: ReadOptions) -> Flow[Any]:
-    """Make a job definition."""
-    return fetch_once(context, model, cast("WriteOptions", options), "POST", _DEFINITIONS, body=JsonBody(given(**body)))
-
-
-def get_definition(context: Context, model: type[Any], id: str, options: ReadOptions) -> Flow[Any]:
-    return fetch(context, model, options, "GET", f"{_DEFINITIONS}/{segment(id)}")
-
-
-def find_definitions(
-    context: Context, model: type[Any], query: Mapping[str, Any], options: ReadOptions
-) -> Flow[Rows[Any]]:
-    return fetch_rows(context, model, options, _DEFINITIONS, query)
-
-
-def new_order(context: Context, model: type[Any], definition_id: str, run: bool, options: WriteOptions) -> Flow[Any]:
-    body = JsonBody({"job_definition_id": definition_id, "run": run})
-    return fetch_once(context, model, options, "POST", _ORDERS, body=body)
-
-
-def get_order(context: Context, model: type[Any], id: str, options: ReadOptions) -> Flow[Any]:
-    return fetch(context, model, options, "GET", f"{_ORDERS}/{segment(id)}")
-
-
-def find_orders(context: Context, model: type[Any], query: Mapping[str, Any], options: ReadOptions) -> Flow[Rows[Any]]:
-    return fetch_rows(context, model, options, _ORDERS, query)
-
-
-def act(context: Context, model: type[R], id: str, verb: str, options: WriteOptions) -> Flow[R]:
-    """Run, pause or cancel an order, or invite people to it."""
-    return fetch_once(context, model, options, "POST", f"{_ORDERS}/{segment(id)}/{verb}")
-
-
-def add_annotator(context: Context, id: str, model: str, prompt: str | None, options: WriteOptions) -> Flow[Annotator]:
-    body = JsonBody(given(model=model, prompt=prompt))
-    return fetch_once(context, Annotator, options, "POST", f"{_ORDERS}/{segment(id)}/annotators", body=body)
-
-
-def list_annotators(context: Context, id: str, options: ReadOptions) -> Flow[Annotators]:
-    return fetch(context, Annotators, options, "GET", f"{_ORDERS}/{segment(id)}/annotators")
-
-
-def read_results(context: Context, model: type[R], id: str, method: Method | None, options: ReadOptions) -> Flow[R]:
-    headers = {"Accept": "application/json"}
-    call = Call("GET", f"{_ORDERS}/{segment(id)}/results", given(method=method), headers=headers, is_bulk=True)
-    return read(model, (yield from exchange(context, call, options)))
-
-
-def follow(context: Context, model: type[Any], id: str, show: Show, timeout: float | None, resume: Resume) -> Flow[Any]:
-    """Show how far an order is until it has ended or rests; each look is later than the one before, up to 5 s."""
-    started, pause = context.clock.monotonic(), _FIRST_PAUSE_SECONDS
-    while True:
-        order = yield from get_order(context, model, id, {})
-        counts = order.counts or OrderCounts()
-        show(counts.tasks_done or 0, 0, counts.tasks or 0)
-        if order.status in _RESTING:
-            return order
-        elapsed = context.clock.monotonic() - started
-        if timeout is not None and elapsed >= timeout:
-            raise PollTimeoutError(id, order.status, elapsed, resume)
-        yield Sleep(pause if timeout is None else min(pause, timeout - elapsed))
-        pause = min(_LAST_PAUSE_SECONDS, pause * _GROWTH)

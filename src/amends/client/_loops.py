@@ -10,7 +10,7 @@ import httpx2
 
 from ._bodies import BodyFault, DeadlinePassed
 from ._context import Clock
-from ._flow import Answer, Do, Emit, Failure, Flow, Read, Request, Send, Sleep, Step, Stream
+from ._flow import Answer, Do, Drive, Emit, Failure, Flow, Read, Request, Send, Sleep, Step, Stream
 from ._pool import NETWORK_FAULTS, TIMEOUTS, AsyncPool, Opened, Pool
 
 T = TypeVar("T")
@@ -80,6 +80,8 @@ class SyncLoop:
         if isinstance(step, Do):
             with _own_errors():
                 return step.work()
+        if isinstance(step, Drive):
+            return step.work(self.run)
         return held.close()
 
     def _send(self, request: Request, held: _Held) -> Answer | Failure:
@@ -174,6 +176,8 @@ class AsyncLoop:
         if isinstance(step, Do):
             with _own_errors():
                 return await (step.awork() if step.awork else _in_thread(step.work))
+        if isinstance(step, Drive):
+            return await step.awork(self.run)
         return await held.aclose()
 
     async def _send(self, request: Request, held: _Held) -> Answer | Failure:

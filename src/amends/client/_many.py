@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sized
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from ._context import tell
 from ._exceptions import ApiError
+from ._flow import Drive, Flow
 from ._models import File
 from ._upload_bodies import Uploadable
 
@@ -89,24 +91,31 @@ class _Tally:
         return [self._ended[place] for place in range(len(self._ended))]
 
 
-def run_many(
-    send: Callable[[Upload], File],
+def upload_many(
+    upload: Callable[[Upload], Flow[File]],
     files: Iterable[Uploadable | Upload],
     at_once: int,
     on_progress: OnUpload | None,
-) -> list[Uploaded]:
-    """Send files from ``at_once`` threads."""
+) -> Flow[Sequence[Uploaded]]:
+    """Drive what ``upload`` makes of each file, ``at_once`` of them at a time."""
+    tally = _Tally(files, at_once, on_progress)
+    yield Drive(partial(_run_many, tally, upload, at_once), partial(_arun_many, tally, upload, at_once))
+    return tally.outcomes()
+
+
+def _run_many(
+    tally: _Tally, upload: Callable[[Upload], Flow[File]], at_once: int, run: Callable[[Flow[File]], File]
+) -> None:
     from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-    tally = _Tally(files, at_once, on_progress)
     under_way: dict[Future[File], tuple[int, Uploadable | Upload]] = {}
     with ThreadPoolExecutor(at_once, thread_name_prefix="amends-upload") as pool:
         try:
             while True:
                 while len(under_way) < at_once and (found := tally.next()) is not None:
-                    under_way[pool.submit(send, _as_upload(found[1]))] = found
+                    under_way[pool.submit(run, upload(_as_upload(found[1])))] = found
                 if not under_way:
-                    return tally.outcomes()
+                    return
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                     error = future.exception()
                     tally.end(*under_way.pop(future), None if error else future.result(), error)
@@ -115,21 +124,15 @@ def run_many(
                 future.cancel()
 
 
-async def arun_many(
-    send: Callable[[Upload], Awaitable[File]],
-    files: Iterable[Uploadable | Upload],
-    at_once: int,
-    on_progress: OnUpload | None,
-) -> list[Uploaded]:
-    """Send files in ``at_once`` tasks."""
+async def _arun_many(
+    tally: _Tally, upload: Callable[[Upload], Flow[File]], at_once: int, run: Callable[[Flow[File]], Awaitable[File]]
+) -> None:
     import asyncio
-
-    tally = _Tally(files, at_once, on_progress)
 
     async def work() -> None:
         while (found := tally.next()) is not None:
             try:
-                file, error = await send(_as_upload(found[1])), None
+                file, error = await run(upload(_as_upload(found[1]))), None
             except Exception as failure:
                 file, error = None, failure
             tally.end(*found, file, error)
@@ -137,7 +140,6 @@ async def arun_many(
     async with asyncio.TaskGroup() as group:
         for _ in range(at_once):
             group.create_task(work())
-    return tally.outcomes()
 
 
 def _as_upload(source: Uploadable | Upload) -> Upload:

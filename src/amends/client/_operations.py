@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 from urllib.parse import quote
 
-from ._bodies import Body, JsonBody, NdjsonBody
+from ._bodies import Body, NdjsonBody
 from ._context import Context, ReadOptions, WriteOptions
-from ._events import RunEvent, watch
-from ._exceptions import Resume
 from ._exchange import Call, exchange
 from ._flow import Flow, Stream
 from ._journaling import exchange_once, sent_ids
-from ._models import Record, Run, read
+from ._models import Record, read
 from ._pages import read_rows
 from ._reconciling import Reconciliation, reconcile
 from ._streams import ResultStream
-from ._waiting import wait
 
 M = TypeVar("M", bound=Record)
-R = TypeVar("R", bound=Run)
 
 Rows = tuple[list[M], bool, str | None]
 Items = Iterable[Mapping[str, Any]]
@@ -148,74 +144,6 @@ def create(
     body = NdjsonBody(given(**parameters, **chosen), items, keep=context.policy.max_retries > 0)
     send = fetch if parameters.get("dry_run") else fetch_once
     return send(context, model, options, "POST", "/v1/batch-predictions", body=body, is_bulk=True)
-
-
-class Replacement(TypedDict, total=False):
-    """What an item is retried with: ``custom_id`` names it; what is not given stays as it was."""
-
-    custom_id: str
-    file_id: str
-    url: str
-    input: Any
-    page: int | None
-    prompt: str
-
-
-@dataclass(frozen=True, slots=True)
-class RunOperations(Generic[R]):
-    """What can be done with runs of any kind under ``root``, the path of their collection."""
-
-    context: Context
-    root: str
-    model: type[R]
-
-    def path(self, run_id: str, action: str = "") -> str:
-        return f"{self.root}/{segment(run_id)}{action}"
-
-    def get(self, run_id: str, options: ReadOptions) -> Flow[R]:
-        return fetch(self.context, self.model, options, "GET", self.path(run_id))
-
-    def list(self, query: Mapping[str, Any], options: ReadOptions) -> Flow[Rows[R]]:
-        return fetch_rows(self.context, self.model, options, self.root, query)
-
-    def act(self, run_id: str, action: str, options: WriteOptions, body: Mapping[str, Any] | None = None) -> Flow[R]:
-        content = None if body is None else JsonBody(body)
-        return fetch_once(self.context, self.model, options, "POST", self.path(run_id, f"/{action}"), body=content)
-
-    def read(self, model: type[M], run_id: str, what: str, options: ReadOptions) -> Flow[M]:
-        return fetch(self.context, model, options, "GET", self.path(run_id, f"/{what}"))
-
-    def retry(
-        self,
-        run_id: str,
-        types: Iterable[str] | None,
-        custom_ids: Iterable[str] | None,
-        replace: Iterable[Replacement] | None,
-        model: str | None,
-        prompt: str | None,
-        options: WriteOptions,
-    ) -> Flow[R]:
-        body = given(
-            types=_listed("types", types),
-            custom_ids=_listed("custom_ids", custom_ids),
-            replace=_listed("replace", replace),
-            model=model,
-            prompt=prompt,
-        )
-        return self.act(run_id, "retry", options, body)
-
-    def watch(self, run_id: str, after: str | None, options: ReadOptions) -> Stream[RunEvent]:
-        return watch(self.context, f"/v1/runs/{segment(run_id)}", after, options)
-
-    def wait(self, run_id: str, timeout: float | None, resume: Resume) -> Flow[R]:
-        call = Call("GET", self.path(run_id), is_patient=True)
-        return wait(self.context, call, self.model, run_id, timeout, resume)
-
-
-def _listed(name: str, values: Iterable[Any] | None) -> list[Any] | None:
-    if isinstance(values, str):
-        raise TypeError(f"{name} is an iterable of strings, not one string")
-    return None if values is None else list(values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any
 
-from ._flow import Flow
-from ._loops import AsyncLoop, SyncLoop
+from ._flow import Drive, Flow
 
 
-def run_together(loop: SyncLoop, flows: Iterator[Flow[None]], at_once: int) -> None:
-    """Drive flows from ``at_once`` threads, taking the next as there is room. The first that fails is raised once nothing is
-    under way any more."""
+def together(flows: Iterator[Flow[None]], at_once: int) -> Drive:
+    """Drive flows, ``at_once`` of them at a time, taking the next as there is room."""
+    return Drive(partial(_run_together, flows, at_once), partial(_arun_together, flows, at_once))
+
+
+def _run_together(flows: Iterator[Flow[None]], at_once: int, run: Callable[[Flow[None]], Any]) -> None:
+    """Drive flows from ``at_once`` threads. The first that fails is raised once nothing is under way any more."""
     from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
     under_way: set[Future[None]] = set()
     with ThreadPoolExecutor(at_once, thread_name_prefix="amends-datapoints") as pool:
         try:
             for flow in flows:
-                under_way.add(pool.submit(loop.run, flow))
+                under_way.add(pool.submit(run, flow))
                 if len(under_way) >= at_once:
                     done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                     for future in done:
@@ -29,7 +34,9 @@ def run_together(loop: SyncLoop, flows: Iterator[Flow[None]], at_once: int) -> N
                 future.cancel()
 
 
-async def arun_together(loop: AsyncLoop, flows: Iterator[Flow[None]], at_once: int) -> None:
+async def _arun_together(
+    flows: Iterator[Flow[None]], at_once: int, run: Callable[[Flow[None]], Awaitable[Any]]
+) -> None:
     """Drive flows in ``at_once`` tasks. What there is to do before a flow is done in a thread, since it reads files."""
     import asyncio
 
@@ -44,7 +51,7 @@ async def arun_together(loop: AsyncLoop, flows: Iterator[Flow[None]], at_once: i
             if flow is None:
                 return
             try:
-                await loop.run(flow)
+                await run(flow)
             except Exception as failure:
                 error = error or failure
 
