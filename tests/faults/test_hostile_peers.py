@@ -68,6 +68,17 @@ class Peer:
     def chunk(self, content: bytes) -> None:
         self.socket.sendall(b"%x\r\n%b\r\n" % (len(content), content))
 
+    def send_on(self, piece: bytes, most: int = 64 * MIB) -> int:
+        """Send the same again and again, until the server has had enough; how much that was."""
+        sent = 0
+        try:
+            while sent < most:
+                self.socket.sendall(piece)
+                sent += len(piece)
+        except OSError:
+            pass  # it had enough
+        return sent
+
     def hang_up(self) -> None:
         """Be gone at once, without a word (RST)."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -160,14 +171,8 @@ def test_a_line_of_a_hundred_megabytes_is_refused_before_it_is_read(
     with Peer(server) as peer:
         peer.begin("POST", PATH, Content_Type=NDJSON, Transfer_Encoding="chunked")
         peer.chunk(b'{"model":"local/echo"}\n{"custom_id":"a","input":"')
-        sent = 0
-        try:
-            while sent < 100 * MIB:
-                peer.chunk(b"x" * MIB)
-                sent += MIB
-        except OSError:
-            pass  # it had enough
-        assert sent < 60 * MIB, "it read on and on"
+        chunk = b"%x\r\n%b\r\n" % (MIB, b"x" * MIB)
+        assert peer.send_on(chunk, 100 * MIB) < 60 * MIB, "it read on and on"
     assert memory(server) - before < 80 * MIB
 
 
@@ -176,15 +181,8 @@ def test_a_flood_of_headers_is_cut_off(server: ServerProcess, client: httpx2.Cli
     for line in (b"x-%d: " + b"y" * 1_000 + b"\r\n", b"x%d" + b"y" * 1_000, b"z" * 1_000):
         with Peer(server) as peer:
             peer.socket.sendall(b"GET /v1/me HTTP/1.1\r\nhost: amends\r\n")
-            sent = 0
-            try:
-                while sent < 64 * MIB:
-                    piece = b"".join(line % number if b"%d" in line else line for number in range(100))
-                    peer.socket.sendall(piece)
-                    sent += len(piece)
-            except OSError:
-                pass  # it had enough
-            assert sent < 32 * MIB, "it took header after header"
+            piece = b"".join(line % number if b"%d" in line else line for number in range(100))
+            assert peer.send_on(piece) < 32 * MIB, "it took header after header"
     assert memory(server) - before < 40 * MIB
 
 
@@ -192,14 +190,7 @@ def test_an_endless_path_is_cut_off(server: ServerProcess, client: httpx2.Client
     before = memory(server)
     with Peer(server) as peer:
         peer.socket.sendall(b"GET /")
-        sent = 0
-        try:
-            while sent < 64 * MIB:
-                peer.socket.sendall(b"a" * 65_536)
-                sent += 65_536
-        except OSError:
-            pass  # it had enough
-        assert sent < 32 * MIB
+        assert peer.send_on(b"a" * 65_536) < 32 * MIB
     assert memory(server) - before < 40 * MIB
 
 
@@ -209,14 +200,7 @@ def test_endless_trailers_are_cut_off(server: ServerProcess, client: httpx2.Clie
         peer.begin("POST", PATH, Content_Type=NDJSON, Transfer_Encoding="chunked")
         peer.chunk(b'{"model":"local/echo"}\n')
         peer.socket.sendall(b"0\r\nx-last: ")
-        sent = 0
-        try:
-            while sent < 64 * MIB:
-                peer.socket.sendall(b"t" * 65_536)
-                sent += 65_536
-        except OSError:
-            pass  # it had enough
-        assert sent < 32 * MIB
+        assert peer.send_on(b"t" * 65_536) < 32 * MIB
     assert memory(server) - before < 40 * MIB
 
 

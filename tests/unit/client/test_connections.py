@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -235,31 +236,37 @@ async def one_stream(client: AsyncClient) -> None:
     assert [line["custom_id"] async for line in client.batch_predictions.results("b")] == ["i0", "i1"]
 
 
+async def cancel_at_every_step(client: AsyncClient, work: Callable[[AsyncClient], Any]) -> int:
+    """Begin the work and cancel it a step later each time, until it ends sooner than that; then do it. How often it was cancelled."""
+    cancelled = 0
+    for steps in range(200):
+        task = asyncio.ensure_future(work(client))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        cancelled += task.cancelled()
+        if steps > 20 and not task.cancelled():
+            break
+    await work(client)
+    return cancelled
+
+
 @pytest.mark.parametrize("work", [one_call, one_stream])
-def test_cancelled_at_any_await_nothing_leaks_and_the_pool_works(work: Callable[[AsyncClient], object]) -> None:
-    async def cancel_at_every_step(url: str) -> int:
-        cancelled = 0
+def test_cancelled_at_any_await_nothing_leaks_and_the_pool_works(work: Callable[[AsyncClient], Any]) -> None:
+    async def cancel(url: str) -> int:
         # One connection only: were it not given back, the next call would wait for it in vain.
         limits = httpx2.Limits(max_connections=1, max_keepalive_connections=1)
         async with httpx2.AsyncClient(limits=limits) as http:
             client = AsyncClient("k", url, http_client=http, timeout=5, max_retries=0)
-            for steps in range(200):
-                task = asyncio.ensure_future(work(client))  # type: ignore[arg-type]
-                for _ in range(steps):
-                    await asyncio.sleep(0)
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
-                cancelled += task.cancelled()
-                if steps > 20 and not task.cancelled():
-                    break
-            await work(client)  # type: ignore[misc]
+            cancelled = await cancel_at_every_step(client, work)
             (connection,) = http._transport._pool.connections  # type: ignore[attr-defined]
             assert connection.is_idle()
         return cancelled
 
     with server(answer_calmly) as url:
-        assert asyncio.run(cancel_at_every_step(url)) > 5
+        assert asyncio.run(cancel(url)) > 5
 
 
 def test_the_clients_own_connections_say_what_the_request_says() -> None:
@@ -307,30 +314,19 @@ def test_a_compressed_answer_is_read() -> None:
 
 @pytest.mark.parametrize("work", [one_call, one_stream])
 def test_the_clients_own_connections_survive_cancelling_at_any_await(
-    work: Callable[[AsyncClient], object], monkeypatch: pytest.MonkeyPatch
+    work: Callable[[AsyncClient], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_pool, "_POOLS", 1)
     monkeypatch.setattr(_pool, "_LIMITS", {"max_connections": 1, "max_keepalive_connections": 1})
 
-    async def cancel_at_every_step(url: str) -> int:
-        cancelled = 0
+    async def cancel(url: str) -> int:
         async with AsyncClient("k", url, timeout=5, max_retries=0) as client:
-            for steps in range(200):
-                task = asyncio.ensure_future(work(client))  # type: ignore[arg-type]
-                for _ in range(steps):
-                    await asyncio.sleep(0)
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
-                cancelled += task.cancelled()
-                if steps > 20 and not task.cancelled():
-                    break
-            await work(client)  # type: ignore[misc]
+            cancelled = await cancel_at_every_step(client, work)
             assert client._loop.http.busy == [0]  # type: ignore[union-attr]
         return cancelled
 
     with server(answer_calmly) as url:
-        assert asyncio.run(cancel_at_every_step(url)) > 5
+        assert asyncio.run(cancel(url)) > 5
 
 
 def test_many_calls_at_once_are_spread_and_counted_back() -> None:

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from amends.database import Database
 from amends.store import Asset, Content, DatasetRecord, Fetched, NewDatapoint, Store, WaitingOutcome
-from tests.postgres import database_of
 
 NOW = 1_800_000_000.0
 CAT = Content("ca" * 32, "image/png", 900, 30, 20)
 DOG = Content("d0" * 32, "image/jpeg", 800, 64, 48)
 URL = "https://example.org/cat.png"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with database_of(request.param) as url:
-        opened = Database.open(url or tmp_path / "amends.db")
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def store(database: Database) -> Store:
-    return Store(database, now=lambda: NOW)
 
 
 @pytest.fixture

@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from amends.database import Database
 from amends.store import OpenAIBatch, Store, Written
-from tests.postgres import postgres_url
 
 NOW = 1_800_000_000.0
 WRITTEN = Written("completed", {"total": 1, "completed": 1, "failed": 0}, {"completed_at": NOW}, "file_o", None)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "postgres":
-        with postgres_url() as url:
-            yield from _opened(url)
-    else:
-        yield from _opened(tmp_path / "amends.db")
-
-
-def _opened(place: Path | str) -> Iterator[Database]:
-    opened = Database.open(place)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def store(database: Database) -> Store:
-    return Store(database, now=lambda: NOW)
 
 
 def batch(batch_id: str, workspace_id: str = "ws_a", **changes: Any) -> OpenAIBatch:

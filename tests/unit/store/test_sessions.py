@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,33 +10,8 @@ import pytest
 from amends.database import Database, Transaction
 from amends.store import Key, Session, Store
 from amends.store import _sessions as sessions_module
-from tests.postgres import database_of, stored_bytes
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with database_of(request.param) as url:
-        opened = Database.open(url or tmp_path / "amends.db")
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def store(database: Database, clock: Clock) -> Store:
-    return Store(database, now=clock)
+from amends.testing import FakeClock
+from tests.postgres import stored_bytes
 
 
 @pytest.fixture
@@ -60,21 +34,21 @@ def sign_in(database: Database, store: Store, key: Key, *, by_key: bool = False)
 
 
 def test_a_session_is_found_by_its_secret_alone_and_after_a_restart(
-    database: Database, store: Store, clock: Clock, key: Key, tmp_path: Path
+    database: Database, store: Store, clock: FakeClock, key: Key, tmp_path: Path
 ) -> None:
     session, secret = sign_in(database, store, key)
     assert store.sessions.find(secret) == session
     assert store.sessions.find(session.id) is None
-    assert Store(database, now=clock).sessions.find(secret) == session
+    assert Store(database, now=clock.time).sessions.find(secret) == session
     url = getattr(database, "url", None)
     kept = stored_bytes(url) if url else b"".join(path.read_bytes() for path in tmp_path.glob("amends.db*"))
     assert session.id.encode() in kept
     assert secret.encode() not in kept
 
 
-def test_a_session_ends_when_its_time_is_over(database: Database, store: Store, clock: Clock, key: Key) -> None:
+def test_a_session_ends_when_its_time_is_over(database: Database, store: Store, clock: FakeClock, key: Key) -> None:
     _, secret = sign_in(database, store, key)
-    clock.time += 3_600
+    clock.advance(3_600)
     assert store.sessions.find(secret) is None
     assert database.write(store.sessions.delete_expired) == 1
     assert database.write(store.sessions.delete_expired) == 0
@@ -82,7 +56,7 @@ def test_a_session_ends_when_its_time_is_over(database: Database, store: Store, 
 
 @pytest.mark.parametrize("how", ["close", "of_user", "of_key"])
 def test_what_ends_a_session_ends_it_at_once_and_for_good(
-    database: Database, store: Store, clock: Clock, key: Key, how: str
+    database: Database, store: Store, clock: FakeClock, key: Key, how: str
 ) -> None:
     (session, secret), (other, kept) = sign_in(database, store, key, by_key=True), sign_in(database, store, key)
 
@@ -96,13 +70,13 @@ def test_what_ends_a_session_ends_it_at_once_and_for_good(
                 store.sessions.close_of_key(tx, key.id)
 
     database.write(end)
-    for known in (store.sessions, Store(database, now=clock).sessions):
+    for known in (store.sessions, Store(database, now=clock.time).sessions):
         assert (known.find(secret), known.get(session.id)) == (None, None)
         assert known.find(kept) == other
 
 
 def test_of_many_who_bring_the_same_generation_one_goes_on_and_the_session_ends(
-    database: Database, store: Store, clock: Clock, key: Key
+    database: Database, store: Store, clock: FakeClock, key: Key
 ) -> None:
     session, _ = sign_in(database, store, key)
     with ThreadPoolExecutor(4) as threads:
@@ -111,25 +85,25 @@ def test_of_many_who_bring_the_same_generation_one_goes_on_and_the_session_ends(
         )
     assert [one.generation for one in renewed if one is not None] == [1]
     assert store.sessions.get(session.id) is None
-    assert Store(database, now=clock).sessions.get(session.id) is None
+    assert Store(database, now=clock.time).sessions.get(session.id) is None
 
 
-def test_a_renewed_session_lasts_longer(database: Database, store: Store, clock: Clock, key: Key) -> None:
+def test_a_renewed_session_lasts_longer(database: Database, store: Store, clock: FakeClock, key: Key) -> None:
     session, secret = sign_in(database, store, key)
     renewed = database.write(lambda tx: store.sessions.renew(tx, session.id, 0, 7_200))
     assert renewed is not None
-    clock.time += 7_000
+    clock.advance(7_000)
     assert store.sessions.find(secret) == renewed
-    assert Store(database, now=clock).sessions.find(secret) == renewed
+    assert Store(database, now=clock.time).sessions.find(secret) == renewed
 
 
 def test_whoever_signs_in_too_often_ends_the_oldest(
-    database: Database, store: Store, clock: Clock, key: Key, monkeypatch: pytest.MonkeyPatch
+    database: Database, store: Store, clock: FakeClock, key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sessions_module, "MOST_SESSIONS", 2)
     secrets = []
     for _ in range(4):
-        clock.time += 1
+        clock.advance(1)
         secrets.append(sign_in(database, store, key)[1])
-    for known in (store.sessions, Store(database, now=clock).sessions):
+    for known in (store.sessions, Store(database, now=clock.time).sessions):
         assert [known.find(secret) is not None for secret in secrets] == [False, False, True, True]

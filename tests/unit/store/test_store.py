@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -10,33 +8,8 @@ from amends.database import Database, Transaction
 from amends.database._database import SqliteDatabase
 from amends.database._postgres import PostgresDatabase
 from amends.store import Fenced, FileRecord, IdempotencyKeys, Keys, Scope, Store, make_secret
-from tests.postgres import database_of, stored_bytes
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with database_of(request.param) as url:
-        opened = Database.open(url or tmp_path / "amends.db")
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def store(database: Database, clock: Clock) -> Store:
-    return Store(database, now=clock)
+from amends.testing import FakeClock
+from tests.postgres import stored_bytes
 
 
 def file(
@@ -121,11 +94,11 @@ def test_a_key_opens_from_its_admission_until_its_revocation(
 
 
 def test_keys_survive_a_restart_and_revoked_ones_stay_revoked(
-    database: Database, store: Store, workspace_id: str, clock: Clock
+    database: Database, store: Store, workspace_id: str, clock: FakeClock
 ) -> None:
     kept, revoked = (database.write(lambda tx: store.keys.issue(tx, workspace_id, role="owner")) for _ in range(2))
     database.write(lambda tx: store.keys.revoke(tx, revoked.key))
-    again = Keys(database, now=clock)
+    again = Keys(database, now=clock.time)
     assert again.authenticate(kept.secret) == kept.key
     assert again.authenticate(revoked.secret) is None
     assert database.write(again.has_any)
@@ -172,10 +145,10 @@ def test_files_are_found_in_their_workspace_only(database: Database, store: Stor
     assert set(store.files.resolve("ws_a", ["file_1", "file_2", "file_1", "made up"])) == {"file_1"}
 
 
-def test_a_file_is_gone_the_moment_it_expires(database: Database, store: Store, clock: Clock) -> None:
-    add(database, store, file("file_1", expires_at=clock.time + 10))
+def test_a_file_is_gone_the_moment_it_expires(database: Database, store: Store, clock: FakeClock) -> None:
+    add(database, store, file("file_1", expires_at=clock.time() + 10))
     assert store.files.find("ws_a", limit=10)
-    clock.time += 10
+    clock.advance(10)
     assert store.files.get("ws_a", "file_1") is None
     assert store.files.find("ws_a", limit=10) == []
     assert not store.files.resolve("ws_a", ["file_1"])
@@ -245,15 +218,15 @@ def test_nobody_takes_a_key_from_a_living_holder_or_one_that_is_answered(databas
 
 @pytest.mark.parametrize("death", ["its lease ran out", "its process is gone"])
 def test_a_dead_holder_is_succeeded_and_its_late_answer_does_not_land(
-    database: Database, store: Store, clock: Clock, death: str
+    database: Database, store: Store, clock: FakeClock, death: str
 ) -> None:
     keys = store.idempotency
     database.write(lambda tx: keys.take(tx, SCOPE, "first"))
     heir = keys
     if death == "its process is gone":
-        heir = IdempotencyKeys(database, now=clock)
+        heir = IdempotencyKeys(database, now=clock.time)
     else:
-        clock.time += 3_600
+        clock.advance(3_600)
     database.write(lambda tx: heir.take(tx, SCOPE, "second"))
     with pytest.raises(Fenced):
         answer(keys, database, "first")
@@ -271,12 +244,12 @@ def test_a_fenced_answer_takes_its_effect_with_it(database: Database, store: Sto
 
 
 def test_an_answer_is_kept_a_day_unless_it_made_something_that_lives(
-    database: Database, store: Store, clock: Clock
+    database: Database, store: Store, clock: FakeClock
 ) -> None:
     keys = store.idempotency
     database.write(lambda tx: keys.take(tx, SCOPE, "first"))
     answer(keys, database, "first", resource_id="file_1")
-    clock.time += 30 * 86_400
+    clock.advance(30 * 86_400)
     assert keys.get(SCOPE)
     assert keys.find_resource("ws_a", "key") == "file_1"
     assert keys.find_resource("ws_b", "key") is None
@@ -285,11 +258,11 @@ def test_an_answer_is_kept_a_day_unless_it_made_something_that_lives(
     database.write(lambda tx: keys.take(tx, SCOPE, "second"))
 
 
-def test_keys_of_runs_that_the_ledger_deleted_are_let_go(database: Database, store: Store, clock: Clock) -> None:
+def test_keys_of_runs_that_the_ledger_deleted_are_let_go(database: Database, store: Store, clock: FakeClock) -> None:
     keys = store.idempotency
     database.write(lambda tx: keys.take(tx, SCOPE, "first"))
     answer(keys, database, "first", resource_id="bpred_gone")
-    clock.time += 2 * 86_400
+    clock.advance(2 * 86_400)
     database.write(keys.expire_orphans)
     assert database.write(keys.delete_expired) == 1
     assert database.write(keys.delete_expired) == 0

@@ -11,23 +11,11 @@ import pytest
 from amends.database import Database, Duplicate
 from amends.store import ORDER_TRANSITIONS, Asset, ModelAnswer, NewDatapoint, Store
 from amends.store._tasks import MOST_HELD, Tasks
+from amends.testing import FakeClock
 from tests.orders import OPTIONS, WORKSPACE, Desk, new_order
 from tests.postgres import database_of
 
 TTL = 60.0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -36,11 +24,6 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         opened = Database.open(url or tmp_path_factory.mktemp("tasks") / "amends.db")
         yield opened
         opened.close()
-
-
-@pytest.fixture
-def store(database: Database, clock: Clock) -> Store:
-    return Store(database, now=clock, monotonic=clock)
 
 
 def finish(desk: Desk, annotator_id: str, answer: str = "cat") -> list[int]:
@@ -92,7 +75,7 @@ def test_leases_never_come_to_more_than_a_task_needs(database: Database, store: 
 
 
 def test_a_lease_that_lapses_returns_its_task_and_a_late_answer_is_taken_while_one_is_needed(
-    database: Database, store: Store, clock: Clock
+    database: Database, store: Store, clock: FakeClock
 ) -> None:
     desk = new_order(database, store, datapoints=1, responses_per_datapoint=1)
     desk.run()
@@ -100,7 +83,7 @@ def test_a_lease_that_lapses_returns_its_task_and_a_late_answer_is_taken_while_o
     left = desk.next(ada, TTL)
     assert left
     assert desk.next(bob, TTL) is None
-    clock.time += TTL + 1
+    clock.advance(TTL + 1)
     taken = desk.next(bob, TTL)
     assert taken
     assert taken.seq == left.seq
@@ -116,12 +99,12 @@ def test_a_lease_that_lapses_returns_its_task_and_a_late_answer_is_taken_while_o
     desk.check()
 
 
-def test_a_late_answer_that_nobody_needs_is_refused(database: Database, store: Store, clock: Clock) -> None:
+def test_a_late_answer_that_nobody_needs_is_refused(database: Database, store: Store, clock: FakeClock) -> None:
     desk = new_order(database, store, datapoints=1, responses_per_datapoint=1)
     desk.run()
     ada, bob = desk.annotator("ada"), desk.annotator("bob")
     left = desk.next(ada, TTL)
-    clock.time += TTL + 1
+    clock.advance(TTL + 1)
     finish(desk, bob)
     assert left
     assert desk.respond(left, "dog") is None
@@ -129,14 +112,14 @@ def test_a_late_answer_that_nobody_needs_is_refused(database: Database, store: S
     desk.check()
 
 
-def test_a_renewed_lease_holds_on(database: Database, store: Store, clock: Clock) -> None:
+def test_a_renewed_lease_holds_on(database: Database, store: Store, clock: FakeClock) -> None:
     desk = new_order(database, store, datapoints=1, responses_per_datapoint=1)
     desk.run()
     ada, bob = desk.annotator("ada"), desk.annotator("bob")
     lease = desk.next(ada, TTL)
     assert lease
     for _ in range(3):
-        clock.time += TTL - 1
+        clock.advance(TTL - 1)
         assert desk.write(lambda tx: store.tasks.renew(tx, lease.id, TTL))
     assert desk.next(bob) is None
 
