@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Set
 
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
 
 from amends.problems import FieldError, ProblemError, validation_failed
 
 
-def refuse_unknown_parameters(request: Request) -> None:
-    """ProblemError validation_failed naming each query parameter that the OpenAPI document does not list for the operation."""
+def known_parameters(handler: Dependant) -> frozenset[str]:
+    """The query parameters that a handler takes, or anything that it depends on."""
+    own = (field.alias for field in handler.query_params)
+    return frozenset(own).union(*map(known_parameters, handler.dependencies))
+
+
+def refuse_unknown_parameters(request: Request, known: Set[str]) -> None:
+    """ProblemError validation_failed naming each query parameter that is none of those."""
     if not request.scope["query_string"]:
         return
-    known = _known(request.app.openapi(), request.scope["route"].path_format, request.method)
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
         raise ProblemError(validation_failed([_fault(name, known) for name in unknown]))
 
 
-def _known(document: dict[str, Any], path: str, method: str) -> set[str]:
-    parameters = document["paths"][path][method.lower()].get("parameters", ())
-    return {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
-
-
-def _fault(name: str, known: set[str]) -> FieldError:
+def _fault(name: str, known: Set[str]) -> FieldError:
     choice = f"; this operation knows {', '.join(sorted(known))}" if known else "; this operation knows none"
     return FieldError.at(("query", name[:64]), f"There is no such parameter{choice}", "extra_forbidden")

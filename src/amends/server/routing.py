@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from amends.problems import ProblemError
 from amends.server.errors import refusal
-from amends.server.queries import refuse_unknown_parameters
+from amends.server.queries import known_parameters, refuse_unknown_parameters
 from amends.server.services import caller, hub, services, who
 
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -44,11 +44,12 @@ class Route(APIRoute):
         plain = _Plain.of(self)
         handle = super().get_route_handler() if plain is None else plain.handle
         is_strict = (self.path + "/").startswith(_STRICT)
+        known = known_parameters(self.dependant)
 
         async def answer(request: Request) -> Response:
             try:
                 if is_strict:
-                    refuse_unknown_parameters(request)
+                    refuse_unknown_parameters(request, known)
                 return await handle(request)
             except ProblemError as error:
                 # Here and not at the entrance, which is as many exceptions further out as there are layers between.
