@@ -6,6 +6,7 @@ Always the SDK over HTTP: one code path, whatever is behind it.
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,7 +101,8 @@ def _owning(settings: Settings, command: str, *, has_engine: bool) -> Iterator[C
 
 @contextmanager
 def _over(socket: Path) -> Iterator[Client]:
-    transport = httpx2.HTTPTransport(uds=str(socket))
+    # No TLS on a socket of this machine: a context that trusts nobody, since to load those whom the others trust takes a while.
+    transport = httpx2.HTTPTransport(uds=str(socket), verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     with (
         httpx2.Client(transport=transport, base_url=LOCAL_URL, trust_env=False) as http,
         Client(api_key=NO_KEY, base_url=LOCAL_URL, http_client=http) as client,

@@ -22,7 +22,7 @@ _ENDED: Final = frozenset({"completed", "failed", "cancelled", "expired"})
 class Record(BaseModel):
     """Any answer. Unknown members are kept."""
 
-    model_config = ConfigDict(extra="allow", protected_namespaces=(), hide_input_in_errors=True)
+    model_config = ConfigDict(extra="allow", protected_namespaces=(), hide_input_in_errors=True, defer_build=True)
 
     object: str | None = None
 
