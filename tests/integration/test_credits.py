@@ -14,6 +14,8 @@ from amends import AsyncClient, Client
 from amends.client import BatchPrediction
 from amends.exceptions import ConflictError, ForbiddenError, PaymentRequiredError, ValidationError
 from tests.commands import Commands
+from tests.jobs import Job
+from tests.killing import until
 from tests.problem_shape import assert_problem
 from tests.servers import RunningServer, running_server
 
@@ -222,3 +224,25 @@ def test_the_commands_show_and_add(tmp_path: Path) -> None:
         assert amends("credits", "estimate", "--model", "local/echo", "--items", "30").out == "3 credits\n"
         assert "top_up  2.5     paid" in amends("credits", "history").out
         assert "Credit" in amends("doctor").out
+
+
+def test_a_model_that_cannot_be_paid_waits_for_a_top_up_and_makes_no_run_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_server(tmp_path / "data", credits__price=1.0) as server, server.client() as client:
+        ledger, begun = server.ledger, []
+        open_run = ledger.open_run
+        monkeypatch.setattr(ledger, "open_run", lambda run, **more: (begun.append(run.id), open_run(run, **more))[1])
+        texts = [["A cat sleeps."], ["A train leaves."]]
+        job = Job(
+            server, "classification", "What is it?", texts, options=["animal", "vehicle"], responses_per_datapoint=1
+        )
+        job.add_model("local/classify")
+        for _ in range(20):
+            time.sleep(0.05)
+            assert job.shown()["status"] == "running"
+        assert begun == []
+        assert client.post("/v1/credits/top-ups", json={"amount": 2}).status_code == 200
+        until(lambda: job.shown()["status"] == "completed")
+        assert len(begun) == 1
+        assert client.get("/v1/credits").json()["balance"] == 0

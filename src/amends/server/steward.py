@@ -98,6 +98,8 @@ class Steward:
         ledger = self._hub.ledger
         definition = definition_of(self._hub, order)
         run = new_run(self._hub, order, definition, annotator)
+        if run.price > ledger.credit(run.workspace_id).balance:
+            return  # it waits for a top-up; to find that out at the end would mean to make the run ten times a second
         while ledger.clean():
             pass  # a run of this id that another process was receiving when it died
         try:
@@ -110,7 +112,7 @@ class Steward:
             )
             ledger.seal(run.id, validate=True, also=set_running)
         except CreditExceeded:
-            return  # it waits for a top-up
+            return  # another took what there was
         finally:
             ledger.abandon(run.id)  # no effect on a sealed one
         if self._hub.engine is not None:
