@@ -46,7 +46,8 @@ async function send(entry) {
   } catch {
     return false;
   }
-  if (said.status >= 500 || said.status === 429) return false;
+  // 401: whoever comes in again, on the page that is being loaded, sends it then.
+  if (said.status >= 500 || said.status === 429 || said.status === 401) return false;
   if (said.isOk) {
     progress(said.body);
     if (!said.body.recorded) announce("That task had gone back to the others before the answer came; it was not counted.");
@@ -56,8 +57,8 @@ async function send(entry) {
   return true;
 }
 
-async function fetchTasks() {
-  if (isFetching || tasks.length >= AHEAD) return;
+async function fetchTasks(isForced = false) {
+  if (isFetching || (tasks.length >= AHEAD && isForced !== true)) return;
   isFetching = true;
   clearTimeout(retryTimer);
   let said = null;
@@ -230,7 +231,9 @@ async function undo() {
     const index = past.findIndex((task) => task.lease_id === unsent.body.lease_id);
     if (index >= 0) return bring(past.splice(index, 1)[0]);
     remembered.push(unsent.body.lease_id); // kept since before the page was loaded anew: the server knows the task
-    return fetchTasks();
+    await fetchTasks(true);
+    const task = tasks.find((one) => one.lease_id === unsent.body.lease_id);
+    return task ? bring(task) : announce("That task has gone back to the others.");
   }
   await outbox.pump();
   let said;
