@@ -17,12 +17,11 @@ import pytest
 import structlog
 from fastapi import APIRouter, Request
 from starlette.responses import StreamingResponse
-from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from amends.server import files
 from amends.server.app import create_app
-from amends.server.logs import configure_logs
+from amends.server.logs import add_request_id, configure_logs
 from amends.server.settings import LogFormat
 from tests.problem_shape import assert_problem
 from tests.servers import RunningServer, running_server
@@ -338,7 +337,7 @@ async def get(shell: RunningServer, path: str, **headers: str) -> httpx2.Respons
 
 
 def test_a_crash_is_a_problem_that_says_nothing_of_the_inside_and_a_log_line_that_does(shell: RunningServer) -> None:
-    with capture_logs(processors=[merge_contextvars]) as logged:
+    with capture_logs(processors=[add_request_id]) as logged:
         answer = asyncio.run(get(shell, "/v1/crash", **{"x-request-id": "req_of_the_crash"}))
     assert_problem(answer, "internal_server_error", detail="An unexpected error occurred")
     assert "swordfish" not in answer.text

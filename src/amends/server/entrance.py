@@ -6,9 +6,9 @@ wrapper around the answer. The concerns stand in modules of their own, and this 
 
 from __future__ import annotations
 
+import logging
 import re
 import time
-from contextlib import nullcontext
 from typing import Any, Final
 
 import structlog
@@ -20,6 +20,7 @@ from amends.server import tus
 from amends.server.auth import SIMULATE, Authenticator
 from amends.server.errors import note_failure, problem_of, problem_response
 from amends.server.limits import Limits
+from amends.server.logs import REQUEST_ID
 from amends.server.services import Services
 from amends.server.simulation import Simulating
 from amends.server.throttle import Throttle
@@ -73,6 +74,7 @@ class Entrance:
         self._limits = Limits(app, limits)
         self._simulating = Simulating(self._limits)
         self._log = structlog.get_logger("amends.server").bind()
+        self._tells_of_reading: bool = self._log.is_enabled_for(logging.DEBUG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,16 +85,18 @@ class Entrance:
         scope.setdefault("state", {})["request_id"] = request_id
         answer = Answer(scope, send)
         started = time.monotonic()
-        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        named = REQUEST_ID.set(request_id)
         try:
             if tus.speaks(scope["path"]):
                 tus.override_method(scope, fields)
-            traces = self._services.traces
-            with nullcontext() if traces is None else traces.request(scope, answer):
+            if (traces := self._services.traces) is None:
                 await self._answered(scope, fields, receive, answer)
+            else:
+                with traces.request(scope, answer):
+                    await self._answered(scope, fields, receive, answer)
         finally:
             self._note(scope, answer.status, time.monotonic() - started)
-            structlog.contextvars.reset_contextvars(**bound)
+            REQUEST_ID.reset(named)
 
     async def _answered(self, scope: Scope, fields: Fields, receive: Receive, answer: Answer) -> None:
         """Have the request answered, by a route or with what went wrong."""
@@ -123,7 +127,10 @@ class Entrance:
         """One count, one log line: who changed what is on record; who only looked is for whoever looks for a fault."""
         method, who = scope["method"], scope["state"].get("caller")
         self._services.metrics.request(method, getattr(scope.get("route"), "path", "other"), status, seconds)
-        note: Any = self._log.debug if method in _READING else self._log.info
+        is_reading = method in _READING
+        if is_reading and not self._tells_of_reading:
+            return
+        note: Any = self._log.debug if is_reading else self._log.info
         note(
             "request",
             method=method,

@@ -6,12 +6,16 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextvars import ContextVar
 from typing import Any, Final
 
 import msgspec
 import structlog
 
 from amends.server.settings import LogFormat
+
+REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id")
+"""Of the request that is being answered, by whatever thread or task."""
 
 _PLAIN: Final = re.compile(r"""[^ \t=\r\n"']*""")
 
@@ -20,7 +24,7 @@ def configure_logs(log_format: LogFormat = "text", level: str = "info") -> None:
     """Send every event of this process to stderr, those of the standard library's loggers too; stdout is for data."""
     render = _json_renderers() if log_format == "json" else [_text_renderer(colors=sys.stderr.isatty())]
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        add_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -42,6 +46,13 @@ def configure_logs(log_format: LogFormat = "text", level: str = "info") -> None:
     ours.setLevel(level.upper())
     # What it has to say of a request is in our own events already, with the request id.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+
+
+def add_request_id(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Structlog's own context would do it too, and take three times as long over each request."""
+    if (request_id := REQUEST_ID.get(None)) is not None:
+        event.setdefault("request_id", request_id)
+    return event
 
 
 def _json_renderers() -> list[Any]:

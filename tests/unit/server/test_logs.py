@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from amends.server.logs import configure_logs
+from amends.server.logs import REQUEST_ID, configure_logs
 
 
 @pytest.fixture(autouse=True)
@@ -19,8 +19,9 @@ def _as_before() -> Iterator[None]:
 
 def said(capsys: pytest.CaptureFixture[str], log_format: str, **fields: object) -> str:
     configure_logs(log_format)  # type: ignore[arg-type]
-    with structlog.contextvars.bound_contextvars(request_id="req_1"):
-        structlog.get_logger().warning("request_failed", **fields)
+    named = REQUEST_ID.set("req_1")
+    structlog.get_logger().warning("request_failed", **fields)
+    REQUEST_ID.reset(named)
     return capsys.readouterr().err
 
 
