@@ -19,11 +19,11 @@ import apsw
 from amends.database import Database, new_id
 from amends.database._database import SqliteTransaction
 from amends.ledger import ResultLines
-from amends.ledger.sqlite._creating import CREATING
-from amends.ledger.sqlite._keys import first_key, key_of
-from amends.ledger.sqlite._leasing import LEASING
-from amends.ledger.sqlite._reading import READING
-from amends.ledger.sqlite._runs import RUNS
+from amends.ledger.sql._creating import CREATING
+from amends.ledger.sql._keys import first_key, key_of
+from amends.ledger.sql._leasing import LEASING
+from amends.ledger.sql._reading import READING
+from amends.ledger.sql._runs import RUNS
 from benchmarks.engine.candidates._shared import Stopwatch, Task, report, task_from
 
 SLICE = 10_000

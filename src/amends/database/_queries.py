@@ -7,8 +7,8 @@ A file is a sequence of blocks::
     select …;
 
 The file of a package is written for SQLite. A statement that PostgreSQL takes as it stands is not written twice; one that it does
-not take has a twin of the same name in the file of the same name in ``postgres/``, which lies in the package, or beside it where
-the package itself is called ``sqlite``. Both write parameters as ``:name`` or ``?``.
+not take has a twin of the same name in the file of the same name in the package's ``postgres/``. Both write parameters as ``:name``
+or ``?``.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def load_queries(package: str, filename: str) -> Queries:
 
     A name that stands only among the twins is for PostgreSQL alone; on SQLite its text is empty.
     """
-    own = _statements(resources.files(package).joinpath(filename))
-    twins = _statements(resources.files(package.removesuffix(".sqlite")).joinpath("postgres", filename))
+    folder = resources.files(package)
+    own, twins = _statements(folder.joinpath(filename)), _statements(folder.joinpath("postgres", filename))
     names = [*own, *(name for name in twins if name not in own)]
     return Queries({name: Query(own.get(name, ""), twins.get(name)) for name in names})
 

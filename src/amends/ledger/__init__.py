@@ -46,14 +46,14 @@ from amends.ledger._types import (
 
 if TYPE_CHECKING:
     from amends.ledger._memory import MemoryLedger
-    from amends.ledger.postgres import PostgresLedger
-    from amends.ledger.sqlite import SqliteLedger
+    from amends.ledger._postgres import PostgresLedger
+    from amends.ledger._sqlite import SqliteLedger
 
 # Worker processes speak of leases and outcomes and never open a ledger: these load when they are asked for.
 _HOME_OF = {
     "MemoryLedger": "amends.ledger._memory",
-    "PostgresLedger": "amends.ledger.postgres",
-    "SqliteLedger": "amends.ledger.sqlite",
+    "PostgresLedger": "amends.ledger._postgres",
+    "SqliteLedger": "amends.ledger._sqlite",
 }
 
 __all__ = [

@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from amends.ledger import Also, InvalidTransition, Run, RunNotFound
-from amends.ledger.sqlite import run_in_transaction
+from amends.ledger.sql import run_in_transaction
 from amends.problems import Problem, ProblemError, idempotency_in_progress, invalid_state, not_found
 from amends.server.idempotency import Guard, body_digest, idempotent
 from amends.server.services import services

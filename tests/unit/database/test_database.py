@@ -209,7 +209,10 @@ def test_times_are_rfc3339_in_utc() -> None:
 
 
 FILES = [
-    *[("amends.ledger.sqlite", f"{name}.sql") for name in ("runs", "creating", "leasing", "reading", "credits")],
+    *[
+        ("amends.ledger.sql", f"{name}.sql")
+        for name in ("runs", "creating", "leasing", "reading", "credits", "upstreams")
+    ],
     *[("amends.store", path.name) for path in sorted(Path(store.__path__[0]).glob("*.sql"))],
 ]
 

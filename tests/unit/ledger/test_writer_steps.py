@@ -11,7 +11,7 @@ import pytest
 from amends.database import Database
 from amends.database._database import SqliteDatabase
 from amends.ledger import Commit, Deferral, FailedAttempt, LeasedItem, Ledger, Sample, SqliteLedger
-from amends.ledger.sqlite import _creating
+from amends.ledger.sql import _creating
 from tests.ledgers import HandClock, claim, complete, create, failure, leased, new_items, new_run, request, success
 
 STEPS = 100

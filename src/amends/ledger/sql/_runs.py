@@ -17,11 +17,11 @@ from amends.ledger._types import (
     RunNotFound,
     RunState,
 )
-from amends.ledger.sqlite import _credits
-from amends.ledger.sqlite._keys import last_key
+from amends.ledger.sql import _credits
+from amends.ledger.sql._keys import last_key
 from amends.problems import Problem
 
-RUNS = load_queries("amends.ledger.sqlite", "runs.sql")
+RUNS = load_queries("amends.ledger.sql", "runs.sql")
 
 _COLUMNS = (
     "no", "id", "workspace_id", "kind", "model", "params", "mode", "metadata", "request_id", "public_url",

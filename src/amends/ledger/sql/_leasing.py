@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 from amends.database import Duplicate, Transaction, load_queries
 from amends.ledger._credits import with_costs
 from amends.ledger._types import ClaimRequest, Commit, Lease, Outcome, RunState
-from amends.ledger.sqlite import _credits
-from amends.ledger.sqlite._keys import contiguous, first_key, gaps, key_of, seq_of
-from amends.ledger.sqlite._runs import RUNS, note_references
+from amends.ledger.sql import _credits
+from amends.ledger.sql._keys import contiguous, first_key, gaps, key_of, seq_of
+from amends.ledger.sql._runs import RUNS, note_references
 
-LEASING = load_queries("amends.ledger.sqlite", "leasing.sql")
+LEASING = load_queries("amends.ledger.sql", "leasing.sql")
 
 _ALONE_AFTER_LAPSES = 3
 _FLAT_WIDTH = 7

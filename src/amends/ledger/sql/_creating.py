@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from amends.database import Transaction, load_queries
 from amends.ledger._types import DuplicateCustomIds, NewItem, NewRun, RunNotFound, TooManyRuns
-from amends.ledger.sqlite import _credits
-from amends.ledger.sqlite._keys import contiguous, first_key
-from amends.ledger.sqlite._runs import RUNS, note_references
+from amends.ledger.sql import _credits
+from amends.ledger.sql._keys import contiguous, first_key
+from amends.ledger.sql._runs import RUNS, note_references
 
-CREATING = load_queries("amends.ledger.sqlite", "creating.sql")
+CREATING = load_queries("amends.ledger.sql", "creating.sql")
 
 SLICE = 10_000
 

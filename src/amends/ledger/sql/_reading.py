@@ -12,11 +12,11 @@ from typing import Any, Literal, NamedTuple
 from amends.database import Transaction, load_queries
 from amends.ledger._lines import line_head
 from amends.ledger._types import FailedAttempt, FailureGroup, ItemRecord, ItemStatus, ResultChunk, Run
-from amends.ledger.sqlite._keys import first_key, gaps, key_of, last_key, seq_of
-from amends.ledger.sqlite._leasing import LEASING
-from amends.ledger.sqlite._runs import RUNS, run_of, visible
+from amends.ledger.sql._keys import first_key, gaps, key_of, last_key, seq_of
+from amends.ledger.sql._leasing import LEASING
+from amends.ledger.sql._runs import RUNS, run_of, visible
 
-READING = load_queries("amends.ledger.sqlite", "reading.sql")
+READING = load_queries("amends.ledger.sql", "reading.sql")
 
 _CHUNK_BYTES = 1024 * 1024
 _EMPTY = ResultChunk(b"", 0, None)

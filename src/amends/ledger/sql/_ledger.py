@@ -9,7 +9,7 @@ from functools import partial
 from random import Random
 from typing import TypeVar
 
-from amends.database import Database, Duplicate, Transaction, boot_id, load_queries
+from amends.database import Database, Duplicate, Transaction, load_queries
 from amends.ledger._credits import CreditEntry, CreditStanding, Funding, check_charge, check_top_up
 from amends.ledger._lines import ResultLines
 from amends.ledger._protocol import Also, Told
@@ -35,17 +35,17 @@ from amends.ledger._types import (
     Standing,
     Step,
 )
-from amends.ledger.sqlite import _creating, _credits, _leasing, _reading, _runs
-from amends.ledger.sqlite._creating import CREATING
-from amends.ledger.sqlite._keys import contiguous
-from amends.ledger.sqlite._leasing import LEASING
-from amends.ledger.sqlite._runs import RUNS, run_of, visible
+from amends.ledger.sql import _creating, _credits, _leasing, _reading, _runs
+from amends.ledger.sql._creating import CREATING
+from amends.ledger.sql._keys import contiguous
+from amends.ledger.sql._leasing import LEASING
+from amends.ledger.sql._runs import RUNS, run_of, visible
 from amends.problems import Problem
 
 T = TypeVar("T")
 
 _PORTION_ITEMS = 2_000
-UPSTREAMS = load_queries("amends.ledger.sqlite", "upstreams.sql")
+UPSTREAMS = load_queries("amends.ledger.sql", "upstreams.sql")
 
 
 class SqlLedger:
@@ -476,42 +476,6 @@ class SqlLedger:
                     self._database.write(lambda tx, names=names: _creating.insert_names(tx, run_no, names))  # type: ignore[misc]
         except Duplicate as error:
             raise self._read(lambda tx: _creating.duplicates(tx, run_no)) from error
-
-
-class SqliteLedger(SqlLedger):
-    """The ledger on SQLite.
-
-    monotonic: for leases and deferrals, so that a clock jump or a sleeping laptop expires nothing; another ``boot`` expires every
-    lease.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        *,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
-        draw: Random | None = None,
-        boot: str | None = None,
-        told: Told = lambda tx, run: None,
-    ) -> None:
-        super().__init__(database, clock=clock, draw=draw, told=told)
-        self._monotonic = monotonic
-        self._notice_boot(boot or boot_id())
-
-    def _now_ms(self, tx: Transaction) -> int:
-        return int(self._monotonic() * 1000)
-
-    def _notice_boot(self, boot: str) -> None:
-        def work(tx: Transaction) -> None:
-            if tx.value(RUNS.boot_id) == boot:
-                return
-            tx.execute(RUNS.set_boot_id, {"boot_id": boot})
-            tx.execute(RUNS.everything_due)
-            leases = [row[0] for row in tx.execute(LEASING.all_leases)]
-            _leasing.give_back_all(tx, leases, self._now_ms(tx))
-
-        self._database.write(work)
 
 
 def _answer(request: Future[Answer]) -> Answer:

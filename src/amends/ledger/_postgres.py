@@ -13,9 +13,9 @@ from random import Random
 from amends.database import Database, Transaction
 from amends.ledger._protocol import Told
 from amends.ledger._types import ItemStatus, ResultChunk
-from amends.ledger.sqlite._leasing import LEASING
-from amends.ledger.sqlite._ledger import SqlLedger
-from amends.ledger.sqlite._runs import to_move
+from amends.ledger.sql._leasing import LEASING
+from amends.ledger.sql._ledger import SqlLedger
+from amends.ledger.sql._runs import to_move
 
 
 class PostgresLedger(SqlLedger):

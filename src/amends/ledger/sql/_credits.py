@@ -8,7 +8,7 @@ from amends.database import Transaction, load_queries
 from amends.ledger._credits import CreditEntry, CreditExceeded, CreditStanding, Funding, Funds, Want, required_at_start
 from amends.ledger._types import Outcome, Run
 
-CREDITS = load_queries("amends.ledger.sqlite", "credits.sql")
+CREDITS = load_queries("amends.ledger.sql", "credits.sql")
 
 
 def check_start(tx: Transaction, workspace_id: str, price: int, items: int, max_cost: int | None, on: str) -> None:
