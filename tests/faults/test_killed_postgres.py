@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,18 +12,19 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from amends.engine._engine import _FAILURE_PAUSE_SECONDS
 from tests.killing import EXTRACT, Witness, local_client, note, until
 from tests.postgres import PostgresServer, shared_server
 from tests.problem_shape import assert_problem
-from tests.servers import ServerProcess, server_process
+from tests.servers import ServerProcess, running_server, server_process
 
 ITEMS = 3_000
 KILLS = 3
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgresServer]:
-    """A server of the test's own. What a killed process wrote the system still has: only a machine that dies needs ``fsync``."""
+    """A server of the tests' own. What a killed process wrote the system still has: only a machine that dies needs ``fsync``."""
     shared_server()  # skips where there is none
     server = PostgresServer()
     yield server
@@ -53,6 +56,33 @@ def test_a_database_killed_under_load_loses_and_doubles_nothing(tmp_path: Path, 
             told = witness.check_end(client, ITEMS)
     assert [line["output"]["number"] for line in told] == [f"N-{n}" for n in range(ITEMS)]
     assert {line["attempts"] for line in told} == {1}
+
+
+def test_a_database_that_is_away_is_a_line_of_the_log_and_not_a_traceback_a_turn(
+    tmp_path: Path, postgres: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running_server(tmp_path / "data", database=postgres.new_database()) as server:
+        logging.getLogger("amends").addHandler(caplog.handler)
+        try:
+            with gone(postgres):
+                until(lambda: "maintenance_failed" in caplog.text)
+                time.sleep(3 * _FAILURE_PAUSE_SECONDS)
+        finally:
+            logging.getLogger("amends").removeHandler(caplog.handler)
+        said = [record for record in caplog.records if record.levelno >= logging.ERROR]
+        assert not [record.message for record in said if record.exc_info]
+        assert len({record.message for record in said}) == len(said)
+        assert all("connection" in vars(record)["reason"] for record in said)
+        with server.client() as client:
+            until(lambda: client.get("/health/ready").status_code == 200)
+        clerks = {
+            "amends-fetches",
+            "amends-openai-intake",
+            "amends-openai-outputs",
+            "amends-labelling",
+            "amends-webhooks",
+        }
+        assert clerks <= {thread.name for thread in threading.enumerate()}, "it ended one that looks after something"
 
 
 def create(server: ServerProcess) -> str:

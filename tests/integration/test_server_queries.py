@@ -36,7 +36,9 @@ def test_what_is_known_is_what_the_openapi_document_lists() -> None:
     for route in (one for router in ROUTERS for one in router.routes if isinstance(one, APIRoute)):
         for method in (name.lower() for name in route.methods if route.include_in_schema):
             listed = document[route.path_format][method].get("parameters", ())
-            assert known_parameters(route.dependant) == {one["name"] for one in listed if one["in"] == "query"}, route.path
+            assert known_parameters(route.dependant) == {one["name"] for one in listed if one["in"] == "query"}, (
+                route.path
+            )
 
 
 def test_known_parameters_pass(shell: RunningServer) -> None:

@@ -11,6 +11,7 @@ from typing import Final, cast
 
 import msgspec
 
+from amends._trouble import Trouble
 from amends.engine._calls import Calls
 from amends.engine._gate import Gate, Leave
 from amends.engine._loading import Processors
@@ -82,6 +83,7 @@ class Desk:
         kinds: frozenset[str] = frozenset(),
         calls: Calls | None = None,
         on_end: Callable[[], None] = lambda: None,
+        trouble: Trouble | None = None,
     ) -> None:
         self.worker_id = worker_id
         self.child_pid: int | None = None
@@ -93,6 +95,7 @@ class Desk:
         self._kinds = kinds
         self._calls = calls or Calls(Gate(), time.monotonic)
         self._on_end = on_end
+        self._trouble = trouble or Trouble(log)
         self._news: list[Commit | Renewal] = []
         self._claims: list[Claim] = []
         self._new_claims = 0
@@ -185,11 +188,10 @@ class Desk:
                 return self._standing(step, answer)
 
     def _failed(self, step: Step, error: Exception) -> ToSupervisor | None:
-        extra = {"worker_id": self.worker_id}
         if isinstance(step, Commit) and isinstance(error, ValueError):
-            log.error("report_refused", exc_info=error, extra=extra)
+            log.error("report_refused", exc_info=error, extra={"worker_id": self.worker_id})
             return self._committed(step, False)
-        log.error("ledger_unavailable", exc_info=error, extra=extra)
+        self._trouble.note("ledger_unavailable", error, worker_id=self.worker_id)
         if isinstance(step, ClaimRequest):
             self._wait(self._asked.pop(0))
         else:

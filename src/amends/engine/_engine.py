@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from amends._trouble import Trouble
 from amends.blobs import LocalBlobs
 from amends.engine._calls import Calls
 from amends.engine._desk import Desk, NeedsOfRuns
@@ -95,6 +96,7 @@ class Engine:
         self._executor: OwnersExecutor = executor or LocalExecutor()
         self._settings = settings or EngineSettings()
         self._monotonic = monotonic
+        self._trouble = Trouble(log, monotonic=monotonic)
         factories = installed_processors() if processors is None else processors
         self._processors = Processors(factories, processor_settings)
         self._blobs = blobs
@@ -112,6 +114,7 @@ class Engine:
             patience_seconds=self._settings.ttl_seconds,
             monotonic=monotonic,
             on_end=self._poked.set,
+            trouble=self._trouble,
         )
         self._maintenance = Maintenance(
             ledger,
@@ -125,6 +128,7 @@ class Engine:
             on_work=self._switchboard.wake,
             calls=self._calls,
             needs=self._needs,
+            trouble=self._trouble,
         )
         self._thread = threading.Thread(target=self._maintain, name="engine", daemon=True)
 
@@ -187,8 +191,8 @@ class Engine:
             try:
                 self._keep_places()
                 has_more = self._maintenance.tick()
-            except Exception:
-                log.exception("maintenance_failed")
+            except Exception as error:
+                self._trouble.note("maintenance_failed", error)
                 self._closing.wait(_FAILURE_PAUSE_SECONDS)
                 continue
             if not has_more:
@@ -252,6 +256,7 @@ class Engine:
             kinds=slot.kinds,
             calls=self._calls,
             on_end=self._poked.set,
+            trouble=self._trouble,
         )
         self._switchboard.connect(desk, self._executor.channel(worker_id), self._configure(worker_id))
 

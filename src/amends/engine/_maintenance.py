@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from amends._trouble import Trouble
 from amends.engine._calls import Calls
 from amends.engine._desk import NeedsOfRuns
 from amends.engine._gate import Gate
@@ -55,6 +56,7 @@ class Maintenance:
         on_work: Callable[[], None] = lambda: None,
         calls: Calls | None = None,
         needs: NeedsOfRuns | None = None,
+        trouble: Trouble | None = None,
     ) -> None:
         self._ledger = ledger
         self._processors = processors
@@ -67,6 +69,7 @@ class Maintenance:
         self._on_work = on_work
         self._calls = calls or Calls(Gate(), monotonic)
         self._needs = needs or NeedsOfRuns(processors)
+        self._trouble = trouble or Trouble(log, monotonic=monotonic)
         self._looked_at = monotonic()
         self._tidied_at = float("-inf")
         self._is_dirty = True
@@ -104,8 +107,8 @@ class Maintenance:
             return self._move(run, now)
         except (InvalidTransition, RunNotFound):
             return False  # somebody was quicker, the next tick sees where it stands now
-        except Exception:
-            log.exception("run_not_moved", extra={"run_id": run.id, "state": run.state})
+        except Exception as error:
+            self._trouble.note("run_not_moved", error, run_id=run.id, state=run.state)
             self._resting_until[run.id] = now + _REST_SECONDS
             return False
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, cast
 
+from amends._trouble import Trouble
 from amends.engine._calls import Calls
 from amends.engine._channel import Channel
 from amends.engine._desk import Desk
@@ -71,6 +72,7 @@ class Switchboard:
         patience_seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
         on_end: Callable[[], None] = lambda: None,
+        trouble: Trouble | None = None,
     ) -> None:
         self._ledger = ledger
         self._signal = signal
@@ -78,6 +80,7 @@ class Switchboard:
         self._patience_seconds = patience_seconds
         self._monotonic = monotonic
         self._on_end = on_end
+        self._trouble = trouble or Trouble(log)
         self._lines: dict[str, _Line] = {}
         self._orders: deque[Callable[[], None]] = deque()
         self._waking: socket.socket | None = None
@@ -171,8 +174,8 @@ class Switchboard:
         while not self._is_closing or self._lines:
             try:
                 self._turn()
-            except Exception:
-                log.exception("switchboard_failed")
+            except Exception as error:
+                self._trouble.note("switchboard_failed", error)
                 time.sleep(_RETRY_SECONDS)
         for end in (self._selector, self._waking, self._woken):
             assert end is not None
@@ -281,8 +284,8 @@ class Switchboard:
         released = 0
         try:
             released = self._ledger.release_owner(worker_id, lapsed=line.is_wanted)
-        except Exception:
-            log.exception("ledger_unavailable", extra={"worker_id": worker_id})
+        except Exception as error:
+            self._trouble.note("ledger_unavailable", error, worker_id=worker_id)
             if not self._is_out_of_patience(line, now):
                 return
         del self._lines[worker_id]

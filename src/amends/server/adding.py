@@ -229,6 +229,7 @@ class Adding:
         except BaseException:
             await receiving.abandon()
             raise
+        self._hub.new_fetch.set()
 
     def _new_run(self) -> NewRun:
         now = self._hub.now()

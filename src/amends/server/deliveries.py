@@ -18,6 +18,7 @@ import structlog
 from amends.database import Transaction
 from amends.fetching import Allowed, FetchLimits, Sender, Sent
 from amends.resilience import Draw
+from amends.server.rounds import Rounds
 from amends.server.schedule import is_taken, next_try, reason_to_disable
 from amends.server.sealing import CannotOpen
 from amends.server.services import Services
@@ -27,11 +28,10 @@ from amends.store import Attempt, Delivery, Webhook
 log = structlog.get_logger("amends.webhooks")
 
 _LOOK_SECONDS: Final = 0.5
-_REST_SECONDS: Final = 5.0
 _AT_ONCE: Final = 16
 
 
-class Deliveries:
+class Deliveries(Rounds):
     """One thread that looks, and up to 16 that send, from ``start`` to ``close``."""
 
     def __init__(
@@ -50,35 +50,24 @@ class Deliveries:
         self._sender = sender or Sender(
             limits=FetchLimits(seconds, min(seconds, 10.0), seconds), allowed=Allowed.of(settings.allow)
         )
-        self._stopping = threading.Event()
         self._is_wanted = threading.Event()
         self._lock = threading.Lock()
         self._busy: set[str] = set()
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="amends-webhook")
-        self._thread = threading.Thread(target=self._run, name="amends-webhooks", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
+        super().__init__(
+            "webhooks",
+            self._begin,
+            event="webhook_not_seen_to",
+            told=self._is_wanted,
+            soon_seconds=0.0,
+            late_seconds=_LOOK_SECONDS,
+            logger="amends.webhooks",
+        )
 
     def close(self) -> None:
         """Returns when what is under way has been answered or is out of time."""
-        self._stopping.set()
-        self._is_wanted.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        super().close()
         self._threads.shutdown()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._is_wanted.clear()
-            try:
-                has_begun = self._begin()
-            except Exception:
-                log.exception("webhooks_not_looked_at")
-                self._stopping.wait(_REST_SECONDS)
-                continue
-            if not has_begun:
-                self._is_wanted.wait(_LOOK_SECONDS)
 
     def _begin(self) -> bool:
         """Begin to send what is due; whether anything was."""
@@ -95,11 +84,10 @@ class Deliveries:
 
     def _see_to(self, delivery: Delivery) -> None:
         try:
-            if not self._stopping.is_set():
+            if not self.stopping.is_set():
                 self.deliver(delivery)
-        except Exception:
-            log.exception("webhook_not_seen_to", delivery_id=delivery.id, webhook_id=delivery.webhook_id)
-            self._stopping.wait(_REST_SECONDS)
+        except Exception as error:
+            self.rest(error, delivery_id=delivery.id, webhook_id=delivery.webhook_id)
         finally:
             with self._lock:
                 self._busy.discard(delivery.webhook_id)

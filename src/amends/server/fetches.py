@@ -7,28 +7,22 @@ A thread looks at every fetching run, one after the other; what it has done is i
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import msgspec
-import structlog
 
 from amends.database import Transaction
 from amends.ledger import InvalidTransition, RunNotFound, filled_lines
 from amends.problems import asset_failed
 from amends.server.assets import fetched
+from amends.server.rounds import LATE_SECONDS, Rounds
 from amends.server.services import Services
 from amends.store import Asset, Content, Fetched, FetchRecord, NewDatapoint, WaitingOutcome
 
-log = structlog.get_logger("amends.server")
-
 _LOOK_SECONDS: Final = 0.1
 """How late the end of a run is noticed."""
-_IDLE_SECONDS: Final = 0.5
-_REST_SECONDS: Final = 5.0
-"""What could not be seen to (a full disk) is tried again after so long."""
 _SLICE: Final = 500
 
 
@@ -48,21 +42,19 @@ class _Missing(NamedTuple):
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-class FetchClerk:
-    """A thread from ``start`` to ``close``."""
+class FetchClerk(Rounds):
+    """A thread that looks at what is fetched. What is under way when it is closed goes on with the next owner."""
 
     def __init__(self, hub: Services) -> None:
         self._hub = hub
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="amends-fetches", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def close(self) -> None:
-        """Returns within a slice of datapoints; what was under way goes on with the next owner."""
-        self._stopping.set()
-        self._thread.join()
+        super().__init__(
+            "fetches",
+            self._look_at_all,
+            event="fetch_not_seen_to",
+            told=hub.new_fetch,
+            soon_seconds=_LOOK_SECONDS,
+            late_seconds=LATE_SECONDS,
+        )
 
     def see_to(self, fetch: FetchRecord) -> None:
         """Bring one as far as it goes now."""
@@ -73,23 +65,19 @@ class FetchClerk:
         # Looked at before its lines are read: then those of one that has ended are all there.
         has_ended = run is None or run.is_terminal
         self._take_over(fetch)
-        while (
-            has_ended and not self._stopping.is_set() and self._hub.database.write(lambda tx: self._settle(tx, fetch))
-        ):
+        while has_ended and not self.stopping.is_set() and self._hub.database.write(lambda tx: self._settle(tx, fetch)):
             pass
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            fetches = self._hub.store.fetches.unsettled()
-            for fetch in fetches:
-                if self._stopping.is_set():
-                    return
-                try:
-                    self.see_to(fetch)
-                except Exception:
-                    log.exception("fetch_not_seen_to", run_id=fetch.run_id)
-                    self._stopping.wait(_REST_SECONDS)
-            self._stopping.wait(_LOOK_SECONDS if fetches else _IDLE_SECONDS)
+    def _look_at_all(self) -> bool:
+        fetches = self._hub.store.fetches.unsettled()
+        for fetch in fetches:
+            if self.stopping.is_set():
+                break
+            try:
+                self.see_to(fetch)
+            except Exception as error:
+                self.rest(error, run_id=fetch.run_id)
+        return bool(fetches)
 
     def _give_up(self, run_id: str) -> None:
         """The dataset is gone."""
@@ -100,7 +88,7 @@ class FetchClerk:
         self._hub.database.write(lambda tx: self._hub.store.fetches.forget(tx, run_id))
 
     def _take_over(self, fetch: FetchRecord) -> None:
-        while not self._stopping.is_set():
+        while not self.stopping.is_set():
             chunk = self._chunk(fetch)
             if chunk is None:
                 return

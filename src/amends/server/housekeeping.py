@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Final
 
-import structlog
-
+from amends._trouble import Trouble
 from amends.database import Transaction
 from amends.server.files import sweep_expired
 from amends.server.services import Services
 from amends.server.sweep import BlobSweep
 from amends.server.uploads import sweep_uploads
-
-log = structlog.get_logger("amends.server")
 
 _INVITATION_SECONDS: Final = 30 * 86_400.0
 """Who came by an invitation can be looked up for so long after its time was over."""
@@ -32,6 +30,7 @@ class Housekeeping:
             settle_seconds=60.0 + 4 * settings.engine.ttl_seconds,
         )
         self._every_seconds = every_seconds
+        self._trouble = Trouble(logging.getLogger("amends.server"))
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="amends-housekeeping", daemon=True)
 
@@ -99,5 +98,5 @@ class Housekeeping:
         while not self._stopping.wait(self._every_seconds):
             try:
                 self.tick()
-            except Exception:
-                log.exception("housekeeping_failed")
+            except Exception as error:
+                self._trouble.note("housekeeping_failed", error)

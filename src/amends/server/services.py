@@ -64,6 +64,7 @@ class Services:
     call_holds: Counter[str] = field(default_factory=Counter)
     pins: Pins = field(default_factory=Pins)
     new_openai_batch: threading.Event = field(default_factory=threading.Event)
+    new_fetch: threading.Event = field(default_factory=threading.Event)
     labelling_work: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
     now: Callable[[], float] = field(default=time.time)

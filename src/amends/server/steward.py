@@ -8,27 +8,22 @@ transaction that moves the cursor past it, and an annotator has one response at 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
-import structlog
 
 from amends.database import Transaction
 from amends.ledger import CreditExceeded, InvalidTransition, Run, filled_lines
 from amends.server.annotating import new_item, new_run
 from amends.server.labelling import definition_of
+from amends.server.rounds import Rounds
 from amends.server.services import Services
 from amends.store import Annotator, ModelAnswer, Order
-
-log = structlog.get_logger("amends.server")
 
 _LOOK_SECONDS: Final = 0.1
 """How late a model's outcome becomes a response."""
 _IDLE_SECONDS: Final = 0.5
-_REST_SECONDS: Final = 5.0
-"""After something went wrong (a full disk), it is tried again after so long."""
 _ITEMS_AT_ONCE: Final = 1_000
 _LINES_AT_ONCE: Final = 500
 
@@ -37,22 +32,19 @@ class _Stopped(Exception):
     """The server is going down; the next one goes on."""
 
 
-class Steward:
-    """A thread from ``start`` to ``close``."""
+class Steward(Rounds):
+    """A thread that makes tasks and asks models. What is under way when it is closed is gone on with by the next owner."""
 
     def __init__(self, hub: Services) -> None:
         self._hub = hub
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="amends-labelling", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def close(self) -> None:
-        """Returns within a slice of tasks; what was under way is gone on with by the next owner."""
-        self._stopping.set()
-        self._hub.labelling_work.set()
-        self._thread.join()
+        super().__init__(
+            "labelling",
+            self.tick,
+            event="labelling_not_seen_to",
+            told=hub.labelling_work,
+            soon_seconds=_LOOK_SECONDS,
+            late_seconds=_IDLE_SECONDS,
+        )
 
     def tick(self) -> bool:
         """Do what there is to do now; whether more may be soon."""
@@ -171,10 +163,8 @@ class Steward:
     def _set_state(self, annotator: Annotator, state: Any) -> None:
         self._hub.database.write(lambda tx: self._hub.store.annotators.set_run_state(tx, annotator.id, state))
 
-    # The thread
-
     def _check_going(self) -> None:
-        if self._stopping.is_set():
+        if self.stopping.is_set():
             raise _Stopped
 
     def _see_to(self, work: Callable[[Any], None], what: Any) -> None:
@@ -183,17 +173,5 @@ class Steward:
             work(what)
         except _Stopped:
             return
-        except Exception:
-            log.exception("labelling_not_seen_to", what=getattr(what, "id", what))
-            self._stopping.wait(_REST_SECONDS)
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._hub.labelling_work.clear()
-            try:
-                has_more = self.tick()
-            except Exception:
-                log.exception("labelling_not_seen_to", what="")
-                has_more = False
-                self._stopping.wait(_REST_SECONDS)
-            self._hub.labelling_work.wait(_LOOK_SECONDS if has_more else _IDLE_SECONDS)
+        except Exception as error:
+            self.rest(error, what=getattr(what, "id", what))

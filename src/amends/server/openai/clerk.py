@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Final
 
-import structlog
-
 from amends.blobs import BlobWriter
 from amends.database import Transaction, new_id
 from amends.ledger import Run, filled_lines
@@ -20,16 +18,14 @@ from amends.server.keeping import drop_unused
 from amends.server.openai.batch_object import counts_of, status_of, times_of
 from amends.server.openai.intake import Intake, Stopped
 from amends.server.openai.outputs import file_line
+from amends.server.rounds import LATE_SECONDS, Rounds
 from amends.server.services import Services
-from amends.store import FileRecord, OpenAIBatch, Written
-
-log = structlog.get_logger("amends.server")
+from amends.store import BatchState, FileRecord, OpenAIBatch, Written
 
 _LOOK_SECONDS: Final = 0.1
 """How late the end of a run is noticed."""
-_IDLE_SECONDS: Final = 0.5
-_REST_SECONDS: Final = 5.0
-"""A batch that could not be seen to (a full disk) is tried again after so long."""
+_AGAIN_SECONDS: Final = 0.5
+"""How late a batch is looked at again whose input was not read to its end."""
 _MEDIA_TYPE: Final = "application/x-ndjson"
 _DAY_SECONDS: Final = 86_400.0
 
@@ -39,27 +35,38 @@ class Clerk:
 
     def __init__(self, hub: Services) -> None:
         self._hub = hub
-        self._stopping = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._read, name="amends-openai-intake", daemon=True),
-            threading.Thread(target=self._write, name="amends-openai-outputs", daemon=True),
-        ]
+        self._is_running = threading.Event()
+        self._reading = Rounds(
+            "openai-intake",
+            self._read,
+            event="openai_batch_not_seen_to",
+            told=hub.new_openai_batch,
+            soon_seconds=_AGAIN_SECONDS,
+            late_seconds=LATE_SECONDS,
+        )
+        self._writing = Rounds(
+            "openai-outputs",
+            self._write,
+            event="openai_batch_not_seen_to",
+            told=self._is_running,
+            soon_seconds=_LOOK_SECONDS,
+            late_seconds=LATE_SECONDS,
+        )
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        self._reading.start()
+        self._writing.start()
 
     def close(self) -> None:
         """Returns within a slice of lines; what was under way is begun anew by the next owner."""
-        self._stopping.set()
-        self._hub.new_openai_batch.set()
-        for thread in self._threads:
-            thread.join()
+        self._reading.stop()
+        self._writing.close()
+        self._reading.close()
 
     def take_in(self, batch: OpenAIBatch) -> None:
         """Read a new batch's input file into its run."""
         try:
-            Intake(self._hub, batch, self._stopping.is_set).take()
+            Intake(self._hub, batch, self._reading.stopping.is_set).take()
         except Stopped:
             return
 
@@ -67,33 +74,28 @@ class Clerk:
         """Make the files of a batch whose run has ended."""
         run = self._hub.ledger.get(batch.id)
         if run is None or run.is_terminal:
-            Output(self._hub, batch, run, self._stopping.is_set).write()
+            Output(self._hub, batch, run, self._writing.stopping.is_set).write()
 
-    def _read(self) -> None:
-        while not self._stopping.is_set():
-            self._hub.new_openai_batch.clear()
-            for batch in self._waiting("reading"):
-                self._see_to(batch, self.take_in)
-            self._hub.new_openai_batch.wait(_IDLE_SECONDS)
+    def _read(self) -> bool:
+        has_some = self._see_to("reading", self.take_in, self._reading)
+        if has_some:
+            self._is_running.set()
+        return has_some
 
-    def _write(self) -> None:
-        while not self._stopping.is_set():
-            waiting = self._waiting("running")
-            for batch in waiting:
-                self._see_to(batch, self.write_out)
-            self._stopping.wait(_LOOK_SECONDS if waiting else _IDLE_SECONDS)
+    def _write(self) -> bool:
+        return self._see_to("running", self.write_out, self._writing)
 
-    def _waiting(self, state: str) -> list[OpenAIBatch]:
-        return [batch for batch in self._hub.store.openai_batches.unfinished() if batch.state == state]
-
-    def _see_to(self, batch: OpenAIBatch, work: Callable[[OpenAIBatch], None]) -> None:
-        if self._stopping.is_set():
-            return
-        try:
-            work(batch)
-        except Exception:
-            log.exception("openai_batch_not_seen_to", batch_id=batch.id, state=batch.state)
-            self._stopping.wait(_REST_SECONDS)
+    def _see_to(self, state: BatchState, work: Callable[[OpenAIBatch], None], rounds: Rounds) -> bool:
+        """Do the work for every batch in that state; whether there were any."""
+        waiting = [batch for batch in self._hub.store.openai_batches.unfinished() if batch.state == state]
+        for batch in waiting:
+            if rounds.stopping.is_set():
+                break
+            try:
+                work(batch)
+            except Exception as error:
+                rounds.rest(error, batch_id=batch.id, state=batch.state)
+        return bool(waiting)
 
 
 class Output:
