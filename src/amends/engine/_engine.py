@@ -107,21 +107,28 @@ class Engine:
         self._places = [_Place(Slot()) for _ in range(self._worker_count())]
         self._poked = threading.Event()
         self._closing = threading.Event()
-        self._switchboard = Switchboard(
-            ledger,
+        self._switchboard = self._new_switchboard()
+        self._maintenance = self._new_maintenance(clock)
+        self._thread = threading.Thread(target=self._maintain, name="engine", daemon=True)
+
+    def _new_switchboard(self) -> Switchboard:
+        return Switchboard(
+            self._ledger,
             self._signal,
             self._calls,
             patience_seconds=self._settings.ttl_seconds,
-            monotonic=monotonic,
+            monotonic=self._monotonic,
             on_end=self._poked.set,
             trouble=self._trouble,
         )
-        self._maintenance = Maintenance(
-            ledger,
+
+    def _new_maintenance(self, clock: Callable[[], float]) -> Maintenance:
+        return Maintenance(
+            self._ledger,
             self._processors,
             self._settings,
-            read_blob=LocalBlobs(blobs).get,
-            monotonic=monotonic,
+            read_blob=LocalBlobs(self._blobs).get,
+            monotonic=self._monotonic,
             clock=clock,
             on_stop=self._switchboard.stop_run,
             on_lapse=self._kill_lapsed,
@@ -130,7 +137,6 @@ class Engine:
             needs=self._needs,
             trouble=self._trouble,
         )
-        self._thread = threading.Thread(target=self._maintain, name="engine", daemon=True)
 
     def start(self) -> None:
         """Start workers and maintenance; returns at once."""

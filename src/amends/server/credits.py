@@ -105,8 +105,7 @@ def get_credits(hub: Hub, who: Who) -> Credits:
 @router.get("/history", summary="Top-ups and charges, newest first")
 def list_entries(hub: Hub, who: Who, limit: Limit = 20, after: After = None) -> Page[Entry]:
     found = hub.ledger.credit_entries(who.workspace_id, limit=limit + 1, after=after)
-    rows = [Entry(**_wire(entry)) for entry in found]
-    return page(rows, limit, found[:limit][-1].id if found else None)
+    return page(found, limit, lambda entry: Entry(**_wire(entry)))
 
 
 @router.get("/estimate", summary="What items would cost")

@@ -18,6 +18,7 @@ from amends.server.auth import Caller
 from amends.server.bundles import DATAPOINTS
 from amends.server.datapoints import MAX_DATAPOINTS, DatapointBody
 from amends.server.files import CONTENT
+from amends.server.finding import existing
 from amends.server.idempotency import body_digest, idempotent
 from amends.server.openapi import inlined, problems
 from amends.server.pagination import After, Limit, Page, page
@@ -202,9 +203,9 @@ def list_datasets(
 ) -> Page[DatasetObject]:
     if name is not None:
         named = hub.store.datasets.named(who.workspace_id, name)
-        return page([dataset_object(named)] if named else [], limit, None)
+        return page([named] if named else [], limit, dataset_object)
     found = hub.store.datasets.find(who.workspace_id, limit=limit + 1, after=after)
-    return page([dataset_object(one) for one in found], limit, found[:limit][-1].id if found else None)
+    return page(found, limit, dataset_object)
 
 
 @router.get("/datasets/{dataset_id}", summary="One dataset")
@@ -237,7 +238,7 @@ def list_datapoints(
 ) -> Page[DatapointObject]:
     dataset = _found(hub, who, dataset_id)
     found = hub.store.datasets.newest_datapoints(dataset.id, limit=limit + 1, after=after)
-    return page([datapoint_object(one) for one in found], limit, found[:limit][-1].id if found else None)
+    return page(found, limit, datapoint_object)
 
 
 @router.post("/datasets/{dataset_id}/datapoints", summary="Add datapoints", openapi_extra=_ADD, response_class=Response,
@@ -318,17 +319,11 @@ def _shown(request: Request, hub: Services, assets: tuple[Asset, ...], number: i
 
 
 def _found(hub: Services, who: Caller, dataset_id: str) -> DatasetRecord:
-    dataset = hub.store.datasets.get(who.workspace_id, dataset_id)
-    if dataset is None:
-        raise ProblemError(not_found("dataset", dataset_id))
-    return dataset
+    return existing(hub.store.datasets.get(who.workspace_id, dataset_id), "dataset", dataset_id)
 
 
 def _datapoint(hub: Services, who: Caller, datapoint_id: str) -> DatapointRecord:
-    datapoint = hub.store.datasets.datapoint(who.workspace_id, datapoint_id)
-    if datapoint is None:
-        raise ProblemError(not_found("datapoint", datapoint_id))
-    return datapoint
+    return existing(hub.store.datasets.datapoint(who.workspace_id, datapoint_id), "datapoint", datapoint_id)
 
 
 def dataset_object(dataset: DatasetRecord) -> DatasetObject:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import JSONResponse, Response
 
 from amends.blobs import BlobNotFound
 from amends.database import Transaction
-from amends.problems import FieldError, ProblemError, not_found, validation_failed
+from amends.problems import FieldError, ProblemError, validation_failed
 from amends.server.auth import Caller
+from amends.server.finding import existing
 from amends.server.idempotency import body_digest, digest_of, idempotent
 from amends.server.keeping import Described, drop_unused, keep
 from amends.server.multipart import Form, FormReader
@@ -73,6 +75,14 @@ class Upload(BaseModel):
     purpose: Purpose = "user_data"
     expires_after: ExpiresAfter | None = None
 
+    @property
+    def seconds(self) -> int | None:
+        """How long it is kept."""
+        return self.expires_after
+
+
+M = TypeVar("M", bound=BaseModel)
+
 
 class Change(BaseModel):
     """What can be changed of a file. ``expires_after: null`` lets it stay."""
@@ -116,16 +126,34 @@ CONTENT: Final[dict[int | str, dict[str, Any]]] = {
 @router.post("", summary="Upload a file", response_model=FileObject, openapi_extra=_FORM,
              responses=problems("unsupported_media_type"))  # fmt: skip
 async def upload_file(request: Request, hub: Hub, who: Who) -> Response:
+    return await take(request, hub, who, _upload)
+
+
+class Said(Protocol):
+    """What a form says beside the file. seconds: after which it goes, None keeps it."""
+
+    filename: str
+
+    @property
+    def purpose(self) -> Stored: ...
+
+    @property
+    def seconds(self) -> int | None: ...
+
+    def model_dump(self) -> dict[str, Any]: ...
+
+
+async def take(request: Request, hub: Services, who: Caller, read: Callable[[Form], Said]) -> Response:
+    """Store the file of a form. read: what that says beside it, or ProblemError."""
     who.authorize("create", "file")
     async with idempotent(request, None) as guard:
         with hub.blobs.writer() as writer:
             form = await FormReader(writer, hub.settings.limits).read(request)
-            upload = _upload(form)
-            digest = digest_of([upload.model_dump(), form.media_type, writer.sha256])
-            if replay := guard.settle(digest):
+            upload = read(form)
+            if replay := guard.settle(digest_of([upload.model_dump(), form.media_type, writer.sha256])):
                 return replay
             said = Described(
-                who.workspace_id, who.principal, upload.filename, form.media_type, upload.purpose, upload.expires_after
+                who.workspace_id, who.principal, upload.filename, form.media_type, upload.purpose, upload.seconds
             )
 
             def also(tx: Transaction, record: FileRecord) -> None:
@@ -140,7 +168,7 @@ def list_files(
     hub: Hub, who: Who, limit: Limit = 20, after: After = None, purpose: Annotated[Stored | None, Query()] = None
 ) -> Page[FileObject]:
     found = hub.store.files.find(who.workspace_id, limit=limit + 1, after=after, purpose=purpose)
-    return page([file_object(file) for file in found], limit, found[:limit][-1].id if found else None)
+    return page(found, limit, file_object)
 
 
 @router.get("/{file_id}", summary="One file")
@@ -225,20 +253,24 @@ def _forget(tx: Transaction, hub: Services, workspace_id: str, file_id: str) -> 
 
 
 def _upload(form: Form) -> Upload:
-    """The form's fields, checked; every fault at once."""
-    faults = [] if form.has_file else [FieldError.at(("body", "file"), "Field required", "missing")]
-    fields: dict[str, Any] = {name: value for name, value in form.fields.items() if name != "filename"}
-    if "filename" in form.fields:
-        faults.append(FieldError.at(("body", "filename"), "The filename belongs to the part file", "extra_forbidden"))
+    if "filename" not in form.fields:
+        return fields_of(form, Upload)
+    twice = FieldError.at(("body", "filename"), "The filename belongs to the part file", "extra_forbidden")
+    return fields_of(form, Upload, twice)
+
+
+def fields_of(form: Form, model: type[M], *more: FieldError) -> M:
+    """The form's fields, checked; every fault at once. more: faults that are known."""
+    faults = [*([] if form.has_file else [FieldError.at(("body", "file"), "Field required", "missing")]), *more]
     try:
-        upload = TypeAdapter(Upload).validate_python({**fields, "filename": form.filename})
+        fields = model.model_validate({**form.fields, "filename": form.filename})
     except ValidationError as error:
         faults += [
             FieldError.at(("body", *row["loc"]), row["msg"], row["type"]) for row in error.errors(include_url=False)
         ]
     if faults:
         raise ProblemError(validation_failed(faults))
-    return upload
+    return fields
 
 
 def _changed(file: FileRecord, change: Change, now: float) -> FileRecord:
@@ -252,10 +284,7 @@ def _changed(file: FileRecord, change: Change, now: float) -> FileRecord:
 
 
 def _found(hub: Services, who: Caller, file_id: str) -> FileRecord:
-    file = hub.store.files.get(who.workspace_id, file_id)
-    if file is None:
-        raise ProblemError(not_found("file", file_id))
-    return file
+    return existing(hub.store.files.get(who.workspace_id, file_id), "file", file_id)
 
 
 def file_object(file: FileRecord) -> FileObject:

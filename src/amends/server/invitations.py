@@ -15,6 +15,7 @@ from amends.database import Transaction, rfc3339
 from amends.problems import ProblemError, idempotency_conflict, no_permission, not_found
 from amends.server.accounts import Email
 from amends.server.auth import Caller
+from amends.server.finding import existing
 from amends.server.idempotency import Guard, body_digest, idempotent
 from amends.server.once import NONCE, new_nonce, source_of
 from amends.server.pagination import After, Limit, Page, page
@@ -101,16 +102,13 @@ async def create_invitation(request: Request, hub: Hub, who: Who, new: NewInvita
 def list_invitations(hub: Hub, who: Who, limit: Limit = 20, after: After = None) -> Page[InvitationRecord]:
     who.authorize("list", "invitation", role="admin")
     found = hub.store.invitations.find(who.workspace_id, limit=limit + 1, after=after)
-    return page([_wire(each) for each in found], limit, found[:limit][-1].id if found else None)
+    return page(found, limit, _wire)
 
 
 @router.get("/{invitation_id}", summary="One invitation")
 def get_invitation(hub: Hub, who: Who, invitation_id: InvitationId) -> InvitationRecord:
     who.authorize("read", "invitation", role="admin")
-    found = hub.store.invitations.get(who.workspace_id, invitation_id)
-    if found is None:
-        raise ProblemError(not_found("invitation", invitation_id))
-    return _wire(found)
+    return _wire(existing(hub.store.invitations.get(who.workspace_id, invitation_id), "invitation", invitation_id))
 
 
 @router.delete("/{invitation_id}", summary="Withdraw an invitation", response_model=WithdrawnInvitation)

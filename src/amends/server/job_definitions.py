@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from amends.database import Transaction, new_id, rfc3339
-from amends.problems import FieldError, ProblemError, not_found, validation_failed
+from amends.problems import FieldError, ProblemError, validation_failed
 from amends.server.answers import json_response
 from amends.server.auth import Caller
 from amends.server.changes import Work, changed
+from amends.server.finding import existing
 from amends.server.labelling import MAX_TEXT, check_answer
 from amends.server.pagination import After, Limit, Page, page
 from amends.server.routing import Route
@@ -120,8 +121,7 @@ async def create_job_definition(request: Request, hub: Hub, who: Who, body: NewJ
 @router.get("", summary="List the job definitions, newest first", response_model=Page[JobDefinitionObject])
 def list_job_definitions(hub: Hub, who: Who, limit: Limit = 20, after: After = None, name: Named = None) -> Response:
     found = hub.store.job_definitions.find(who.workspace_id, limit=limit + 1, after=after, name=name)
-    last = found[:limit][-1].id if found else None
-    return json_response(page([definition_body(one) for one in found], limit, last).model_dump())
+    return json_response(page(found, limit, definition_body).model_dump())
 
 
 @router.get("/{job_definition_id}", summary="Get a job definition", response_model=JobDefinitionObject)
@@ -131,10 +131,7 @@ def get_job_definition(hub: Hub, who: Who, job_definition_id: DefinitionId) -> R
 
 def find_definition(hub: Services, who: Caller, definition_id: str) -> JobDefinition:
     """The definition, if it is of the caller's workspace."""
-    definition = hub.store.job_definitions.get(who.workspace_id, definition_id)
-    if definition is None:
-        raise ProblemError(not_found("job_definition", definition_id))
-    return definition
+    return existing(hub.store.job_definitions.get(who.workspace_id, definition_id), "job_definition", definition_id)
 
 
 def definition_body(definition: JobDefinition) -> dict[str, Any]:

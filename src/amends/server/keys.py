@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from amends.database import Transaction, rfc3339
-from amends.problems import ProblemError, idempotency_conflict, no_permission, not_found
+from amends.problems import ProblemError, idempotency_conflict, no_permission
 from amends.server.auth import Caller
+from amends.server.finding import existing
 from amends.server.idempotency import Guard, body_digest, idempotent
 from amends.server.once import NONCE, new_nonce, source_of
 from amends.server.pagination import After, Limit, Page, page
@@ -100,7 +101,7 @@ async def create_key(request: Request, hub: Hub, who: Who, new: NewKey) -> Respo
 def list_keys(hub: Hub, who: Who, limit: Limit = 20, after: After = None) -> Page[ApiKey]:
     who.authorize("list", "api_key", role="admin")
     found = hub.store.keys.find(who.workspace_id, limit=limit + 1, after=after)
-    return page([_wire(key) for key in found], limit, found[:limit][-1].id if found else None)
+    return page(found, limit, _wire)
 
 
 @router.get("/api-keys/{key_id}", summary="One key")
@@ -157,10 +158,7 @@ def _again(hub: Services, who: Caller, guard: Guard, replay: Response) -> Respon
 
 
 def _found(hub: Services, who: Caller, key_id: str) -> Key:
-    key = hub.store.keys.get(who.workspace_id, key_id)
-    if key is None:
-        raise ProblemError(not_found("api_key", key_id))
-    return key
+    return existing(hub.store.keys.get(who.workspace_id, key_id), "api_key", key_id)
 
 
 def _location(key_id: str) -> dict[str, str]:

@@ -187,8 +187,7 @@ def list_orders(
     found = hub.store.orders.find(
         who.workspace_id, limit=limit + 1, after=after, status=status, definition_id=job_definition_id, name=name
     )
-    last = found[:limit][-1].id if found else None
-    return json_response(page([order_body(one) for one in found], limit, last).model_dump())
+    return json_response(page(found, limit, order_body).model_dump())
 
 
 @router.get("/{order_id}", summary="Get an order", response_model=OrderObject)

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -160,60 +160,64 @@ class Owner:
         stack.callback(database.close)
         database.own()
         directory.belong_to(database.write(installation_id))
-        blobs = LocalBlobs(directory.blobs)
-        blobs.clear_strays()
         store = Store(database, keep_idempotency_seconds=self._settings.retention.idempotency_hours * 3_600)
-        ledger = ledger_on(database, tell_of_runs(store.webhooks))
         store.orders.on_move = tell_of_orders(store.webhooks)
-        store.idempotency.release_dead()
-        ledger.abandon_receiving()
-        ledger.release_all()
+        ledger = ledger_on(database, tell_of_runs(store.webhooks))
+        _let_go(store, ledger)
         first = database.write(lambda tx: _first_start(tx, store, needs_key=self._needs_key()))
         self.first_key = first.key
         if first.key:
             store.keys.admit(first.key.key)
-        metrics = Metrics()
-        traces = self._traces(stack)
+        self.services = self._serving(stack, directory, database, ledger, store, first.workspace)
+        for kind in (Housekeeping, Clerk, FetchClerk, Steward, Deliveries):
+            thread = kind(self.services)
+            thread.start()
+            stack.callback(thread.close)
+        if engine := self.services.engine:
+            engine.start()
+            stack.callback(engine.close, self._settings.engine.grace_seconds)
+        self._answer(stack, directory, listener)
+
+    def _serving(
+        self,
+        stack: ExitStack,
+        directory: DataDirectory,
+        database: Database,
+        ledger: Ledger,
+        store: Store,
+        workspace: Workspace,
+    ) -> Services:
+        """What the routes work with, put together; nothing runs yet."""
+        settings, metrics, traces = self._settings, Metrics(), self._traces(stack)
         watched = cast("Ledger", WatchedLedger(ledger, metrics, traces))
-        engine = self._make_engine(self._settings, watched, directory.path) if self._make_engine else None
+        engine = self._make_engine(settings, watched, directory.path) if self._make_engine else None
         if engine:
             engine.listen(tell_of_breakers(database, store.webhooks))
         metrics.watch(ledger, store.webhooks, engine)
-        answering = make_answering(self._settings, directory.path)
-        stack.callback(answering.close)
-        inspector = Inspector()
-        stack.callback(inspector.close)
-        passwords = Passwords()
-        stack.callback(passwords.close)
+        blobs = LocalBlobs(directory.blobs)
+        blobs.clear_strays()
         sealing = Sealing(directory.secret())
-        self.services = Services(
-            settings=self._settings,
+        passwords = stack.enter_context(closing(Passwords()))
+        return Services(
+            settings=settings,
             database=database,
             ledger=ledger,
             store=store,
             blobs=blobs,
             partials=Partials(blobs),
             engine=engine,
-            answering=answering,
+            answering=stack.enter_context(closing(make_answering(settings, directory.path))),
             processors=processors(),
             idempotency=Idempotency(database, store.idempotency),
-            inspector=inspector,
+            inspector=stack.enter_context(closing(Inspector())),
             sealing=sealing,
             tokens=Tokens(sealing, now=time.time),
             logins=Logins(database, store, passwords),
             metrics=metrics,
-            public_url=(self._settings.server.public_url or self.url or EMBEDDED_URL).rstrip("/"),
-            default_workspace_id=first.workspace.id,
+            public_url=(settings.server.public_url or self.url or EMBEDDED_URL).rstrip("/"),
+            default_workspace_id=workspace.id,
             traces=traces,
         )
-        for kind in (Housekeeping, Clerk, FetchClerk, Steward, Deliveries):
-            thread = kind(self.services)
-            thread.start()
-            stack.callback(thread.close)
-        if engine:
-            engine.start()
-            stack.callback(engine.close, self._settings.engine.grace_seconds)
-        self._answer(stack, directory, listener)
 
     def _answer(self, stack: ExitStack, directory: DataDirectory, listener: sockets.socket | None) -> None:
         app = create_app(self.services, routers=(*ROUTERS, *self._pages))
@@ -229,11 +233,7 @@ class Owner:
 
     def _traces(self, stack: ExitStack) -> Traces | None:
         endpoint = self._settings.server.otlp_endpoint
-        if endpoint is None:
-            return None
-        traces = Traces(endpoint)
-        stack.callback(traces.close)
-        return traces
+        return None if endpoint is None else stack.enter_context(closing(Traces(endpoint)))
 
     def _needs_key(self) -> bool:
         return self._listen and not self._settings.server.no_auth
@@ -304,6 +304,13 @@ def _signals(stopping: threading.Event) -> Iterator[None]:
         mouth.close()
         listener.join()
         ears.close()
+
+
+def _let_go(store: Store, ledger: Ledger) -> None:
+    """What an owner before this one held when it ended."""
+    store.idempotency.release_dead()
+    ledger.abandon_receiving()
+    ledger.release_all()
 
 
 def _first_start(tx: Transaction, store: Store, *, needs_key: bool) -> _FirstStart:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Generic, Literal, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Annotated, Generic, Literal, Protocol, TypeVar
 
 from fastapi import Query
 from pydantic import BaseModel, Field
@@ -25,7 +25,17 @@ class Page(BaseModel, Generic[T]):
     ]
 
 
-def page(rows: Sequence[T], limit: int, last_id: str | None) -> Page[T]:
-    """The page out of ``limit + 1`` rows, of which the last only tells that there are more. last_id: of row ``limit``."""
-    has_more = len(rows) > limit
-    return Page[T](data=rows[:limit], has_more=has_more, next_cursor=last_id if has_more else None)
+class Row(Protocol):
+    """What a list is made of."""
+
+    @property
+    def id(self) -> str: ...
+
+
+R = TypeVar("R", bound=Row)
+
+
+def page(found: Sequence[R], limit: int, show: Callable[[R], T]) -> Page[T]:
+    """The page out of up to ``limit + 1`` rows, of which the last only tells that there are more."""
+    rows, has_more = found[:limit], len(found) > limit
+    return Page[T](data=[show(row) for row in rows], has_more=has_more, next_cursor=rows[-1].id if has_more else None)

@@ -18,6 +18,7 @@ from amends.problems import FieldError, ProblemError, not_found, problem, valida
 from amends.server import tus
 from amends.server.auth import Caller
 from amends.server.files import ExpiresAfter, Filename, Purpose
+from amends.server.finding import existing
 from amends.server.idempotency import Guard, digest_of, idempotent
 from amends.server.limits import too_large
 from amends.server.openapi import Responses, problems
@@ -322,10 +323,7 @@ def _at(
 
 
 def _found(hub: Services, who: Caller, upload_id: str) -> UploadRecord:
-    upload = hub.store.uploads.get(who.workspace_id, upload_id)
-    if upload is None:
-        raise ProblemError(not_found("upload", upload_id))
-    return upload
+    return existing(hub.store.uploads.get(who.workspace_id, upload_id), "upload", upload_id)
 
 
 def _store(tx: Transaction, guard: Guard, answer: Response, *, resource_id: str | None = None) -> None:

@@ -13,6 +13,7 @@ from amends.database import Transaction
 from amends.problems import Problem, ProblemError, duplicate, invalid_state, not_found
 from amends.server.accounts import UserRecord, shown
 from amends.server.auth import Caller
+from amends.server.finding import existing
 from amends.server.idempotency import body_digest, idempotent
 from amends.server.keys import Name
 from amends.server.pagination import After, Limit, Page, page
@@ -46,7 +47,7 @@ class DeletedUser(BaseModel):
 def list_users(hub: Hub, who: Who, limit: Limit = 20, after: After = None) -> Page[UserRecord]:
     who.authorize("list", "user", role="admin")
     found = hub.store.accounts.find(who.workspace_id, limit=limit + 1, after=after)
-    return page([shown(user) for user in found], limit, found[:limit][-1].id if found else None)
+    return page(found, limit, shown)
 
 
 @router.get("/{user_id}", summary="One user")
@@ -125,7 +126,4 @@ def _last_owner(user: User) -> Problem:
 
 
 def _found(hub: Services, who: Caller, user_id: str) -> User:
-    user = hub.store.accounts.get(who.workspace_id, user_id)
-    if user is None:
-        raise ProblemError(not_found("user", user_id))
-    return user
+    return existing(hub.store.accounts.get(who.workspace_id, user_id), "user", user_id)

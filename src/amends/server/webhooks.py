@@ -16,6 +16,7 @@ from amends.database import Transaction, new_id, rfc3339
 from amends.fetching import MAX_URL_CHARS, BadUrl, read_url
 from amends.problems import ProblemError, idempotency_conflict, invalid_state, not_found
 from amends.server.auth import Caller
+from amends.server.finding import existing
 from amends.server.idempotency import Guard, body_digest, idempotent
 from amends.server.once import NONCE, new_nonce, source_of
 from amends.server.pagination import After, Limit, Page, page
@@ -162,8 +163,7 @@ async def create_webhook(request: Request, hub: Hub, who: Who, new: NewWebhook) 
 def list_webhooks(hub: Hub, who: Who, limit: Limit = 20, after: After = None) -> Page[WebhookRecord]:
     who.authorize("list", "webhook", role="admin")
     found = hub.store.webhooks.find(who.workspace_id, limit=limit + 1, after=after)
-    rows = [WebhookRecord(**_wire(webhook)) for webhook in found]
-    return page(rows, limit, found[:limit][-1].id if found else None)
+    return page(found, limit, lambda webhook: WebhookRecord(**_wire(webhook)))
 
 
 @router.get("/{webhook_id}", summary="One webhook")
@@ -250,8 +250,7 @@ def list_deliveries(
     who.authorize("read", "webhook", role="admin")
     webhook = _found(hub, who, webhook_id)
     found = hub.store.webhooks.deliveries(webhook.id, limit=limit + 1, after=after, state=status)
-    rows = [DeliveryRecord(**_delivery(each)) for each in found]
-    return page(rows, limit, found[:limit][-1].id if found else None)
+    return page(found, limit, lambda each: DeliveryRecord(**_delivery(each)))
 
 
 @router.get("/{webhook_id}/deliveries/{delivery_id}", summary="One message to a webhook, and every try")
@@ -359,17 +358,11 @@ def _changed(webhook: Webhook, change: WebhookChange, now: float) -> Webhook:
 
 
 def _found(hub: Services, who: Caller, webhook_id: str) -> Webhook:
-    webhook = hub.store.webhooks.get(who.workspace_id, webhook_id)
-    if webhook is None:
-        raise ProblemError(not_found("webhook", webhook_id))
-    return webhook
+    return existing(hub.store.webhooks.get(who.workspace_id, webhook_id), "webhook", webhook_id)
 
 
 def _found_delivery(hub: Services, webhook: Webhook, delivery_id: str) -> Delivery:
-    delivery = hub.store.webhooks.delivery(webhook.id, delivery_id)
-    if delivery is None:
-        raise ProblemError(not_found("webhook_delivery", delivery_id))
-    return delivery
+    return existing(hub.store.webhooks.delivery(webhook.id, delivery_id), "webhook_delivery", delivery_id)
 
 
 def _location(webhook_id: str) -> dict[str, str]:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from starlette.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
-from amends.database import Transaction
-from amends.problems import FieldError, ProblemError, validation_failed
+from amends.problems import FieldError
 from amends.server import files
 from amends.server.auth import Caller
 from amends.server.files import DeletedFile, Filename, FileObject, file_object
-from amends.server.idempotency import digest_of, idempotent
-from amends.server.keeping import Described, keep
-from amends.server.multipart import Form, FormReader
+from amends.server.multipart import Form
 from amends.server.openai.bodies import LEAST_SECONDS, MOST_SECONDS, Seconds
 from amends.server.openapi import problems
 from amends.server.pagination import After
 from amends.server.routing import Route
 from amends.server.services import Services, hub, who
-from amends.store import FileRecord
 
 router = APIRouter(prefix="/openai/v1/files", tags=["openai files"], route_class=Route)
 
@@ -76,22 +72,7 @@ class FileList(BaseModel):
              responses=problems("unsupported_media_type"))  # fmt: skip
 async def upload_file(request: Request, hub: Hub, who: Who) -> Response:
     """``purpose`` is ``batch`` for the input of a batch. Without an expiry such a file is kept for 30 days."""
-    who.authorize("create", "file")
-    async with idempotent(request, None) as guard:
-        with hub.blobs.writer() as writer:
-            form = await FormReader(writer, hub.settings.limits).read(request)
-            upload = _upload(form)
-            if replay := guard.settle(digest_of([upload.model_dump(), form.media_type, writer.sha256])):
-                return replay
-            said = Described(
-                who.workspace_id, who.principal, upload.filename, form.media_type, upload.purpose, upload.seconds
-            )
-
-            def also(tx: Transaction, record: FileRecord) -> None:
-                guard.store(tx, 200, file_object(record).model_dump(), resource_id=record.id)
-
-            record = await keep(hub, said, writer.sha256, writer.commit, also)
-    return JSONResponse(file_object(record).model_dump())
+    return await files.take(request, hub, who, _upload)
 
 
 @router.get("", summary="List the files, newest first")
@@ -120,18 +101,8 @@ router.delete("/{file_id}", summary="Delete a file", response_model=DeletedFile)
 
 
 def _upload(form: Form) -> _Upload:
-    """The form's fields, checked; every fault at once."""
-    faults = [] if form.has_file else [FieldError.at(("body", "file"), "Field required", "missing")]
-    fields: dict[str, Any] = {name: value for name, value in form.fields.items() if name != "filename"}
-    if (_ANCHOR in fields) != (_SECONDS in fields):
-        lacking = _SECONDS if _ANCHOR in fields else _ANCHOR
-        faults.append(FieldError.at(("body", lacking), f"{_ANCHOR} and {_SECONDS} are given together", "missing"))
-    try:
-        return_value = TypeAdapter(_Upload).validate_python({**fields, "filename": form.filename})
-    except ValidationError as error:
-        faults += [
-            FieldError.at(("body", *row["loc"]), row["msg"], row["type"]) for row in error.errors(include_url=False)
-        ]
-    if faults:
-        raise ProblemError(validation_failed(faults))
-    return return_value
+    if (_ANCHOR in form.fields) == (_SECONDS in form.fields):
+        return files.fields_of(form, _Upload)
+    lacking = _SECONDS if _ANCHOR in form.fields else _ANCHOR
+    alone = FieldError.at(("body", lacking), f"{_ANCHOR} and {_SECONDS} are given together", "missing")
+    return files.fields_of(form, _Upload, alone)
