@@ -9,10 +9,10 @@ import dataclasses
 import os
 import random
 from collections.abc import Callable
-from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar, Unpack, overload
 
 from amends.resilience import Breaker, Draw, RetryBudget
 
@@ -59,7 +59,9 @@ class _NotGiven:
 NOT_GIVEN: Final = _NotGiven()
 Seconds = float | None | _NotGiven
 Budget = RetryBudget | None | _NotGiven
-S = TypeVar("S", bound="_Settings")
+C = TypeVar("C", bound="_Parts")
+S = TypeVar("S")
+A = TypeVar("A")
 
 
 def _journal(chosen: JournalChoice, clock: Clock) -> Journal | None:
@@ -72,8 +74,58 @@ def _journal(chosen: JournalChoice, clock: Clock) -> Journal | None:
     return Journal(Path(path), now=clock.time)
 
 
-class _Settings:
+class Part(Generic[S, A]):
+    """A resource of a client, imported and made when it is first asked for. name: of its class; AsyncClient's has Async before it."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module = module
+        self._name = name
+
+    def __set_name__(self, owner: type, attribute: str) -> None:
+        self._attribute = attribute
+
+    @overload
+    def __get__(self, client: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, client: Client, owner: type) -> S: ...
+
+    @overload
+    def __get__(self, client: AsyncClient, owner: type) -> A: ...
+
+    def __get__(self, client: Client | AsyncClient | None, owner: type) -> Any:
+        if client is None:
+            return self
+        name = self._name if isinstance(client, Client) else f"Async{self._name}"
+        made = getattr(import_module(self._module, __package__), name)(client._loop, client._context)
+        return vars(client).setdefault(self._attribute, made)
+
+
+class _Parts:
     """What both clients are made of but their loops."""
+
+    files: Part[Files, AsyncFiles] = Part("._files", "Files")
+    """Stored files."""
+    batch_predictions: Part[BatchPredictions, AsyncBatchPredictions] = Part("._batch_predictions", "BatchPredictions")
+    """A model asked about each of any number of items."""
+    datasets: Part[Datasets, AsyncDatasets] = Part("._datasets", "Datasets")
+    """What is to be labelled."""
+    job: Part[Jobs, AsyncJobs] = Part("._jobs", "Jobs")
+    """What is asked about datapoints."""
+    order: Part[Orders, AsyncOrders] = Part("._orders", "Orders")
+    """Job definitions on their way to results."""
+    runs: Part[Runs, AsyncRuns] = Part("._runs", "Runs")
+    """Durable bulk work of any kind."""
+    credits: Part[CreditAccount, AsyncCreditAccount] = Part("._credits", "CreditAccount")
+    """What the workspace has, what it spent, what work would cost."""
+    users: Part[Users, AsyncUsers] = Part("._users", "Users")
+    """The people of the workspace."""
+    invitations: Part[Invitations, AsyncInvitations] = Part("._users", "Invitations")
+    """Whom to let into the workspace."""
+    webhooks: Part[Webhooks, AsyncWebhooks] = Part("._webhooks", "Webhooks")
+    """Whom the workspace tells what happens."""
+    api_keys: Part[ApiKeys, AsyncApiKeys] = Part("._api_keys", "ApiKeys")
+    """Who may call."""
 
     _context: Context
 
@@ -104,7 +156,7 @@ class _Settings:
             journal=_journal(journal, clock),
         )
 
-    def _with_policy(self: S, timeout: Seconds, deadline: Seconds, max_retries: int | _NotGiven) -> S:
+    def _with_policy(self: C, timeout: Seconds, deadline: Seconds, max_retries: int | _NotGiven) -> C:
         policy, context = self._context.policy, self._context
         changed = Policy(
             policy.timeout_seconds if isinstance(timeout, _NotGiven) else timeout,
@@ -145,7 +197,7 @@ class _Settings:
         )
 
 
-class Client(_Settings):
+class Client(_Parts):
     """The SDK for threads. One client serves any number of them.
 
     api_key: None takes ``AMENDS_API_KEY``; ``NO_KEY`` sends none, for an owner's local socket. base_url: None takes
@@ -193,83 +245,6 @@ class Client(_Settings):
         http = connect(self.base_url) if http_client is None else http_client
         self._loop = SyncLoop(http, self._context.clock)
 
-    @cached_property
-    def files(self) -> Files:
-        """Stored files."""
-        from ._files import Files
-
-        return Files(self._loop, self._context)
-
-    @cached_property
-    def batch_predictions(self) -> BatchPredictions:
-        """A model asked about each of any number of items."""
-        from ._batch_predictions import BatchPredictions
-
-        return BatchPredictions(self._loop, self._context)
-
-    @cached_property
-    def datasets(self) -> Datasets:
-        """What is to be labelled."""
-        from ._datasets import Datasets
-
-        return Datasets(self._loop, self._context)
-
-    @cached_property
-    def job(self) -> Jobs:
-        """What is asked about datapoints."""
-        from ._jobs import Jobs
-
-        return Jobs(self._loop, self._context)
-
-    @cached_property
-    def order(self) -> Orders:
-        """Job definitions on their way to results."""
-        from ._orders import Orders
-
-        return Orders(self._loop, self._context)
-
-    @cached_property
-    def runs(self) -> Runs:
-        """Durable bulk work of any kind."""
-        from ._runs import Runs
-
-        return Runs(self._loop, self._context)
-
-    @cached_property
-    def credits(self) -> CreditAccount:
-        """What the workspace has, what it spent, what work would cost."""
-        from ._credits import CreditAccount
-
-        return CreditAccount(self._loop, self._context)
-
-    @cached_property
-    def users(self) -> Users:
-        """The people of the workspace."""
-        from ._users import Users
-
-        return Users(self._loop, self._context)
-
-    @cached_property
-    def invitations(self) -> Invitations:
-        """Whom to let into the workspace."""
-        from ._users import Invitations
-
-        return Invitations(self._loop, self._context)
-
-    @cached_property
-    def webhooks(self) -> Webhooks:
-        """Whom the workspace tells what happens."""
-        from ._webhooks import Webhooks
-
-        return Webhooks(self._loop, self._context)
-
-    @cached_property
-    def api_keys(self) -> ApiKeys:
-        """Who may call."""
-        from ._api_keys import ApiKeys
-
-        return ApiKeys(self._loop, self._context)
-
     def me(self, **options: Unpack[ReadOptions]) -> Me:
         """Return who the credential is: user, role, workspace, mode."""
         from ._models import Me
@@ -307,7 +282,7 @@ class Client(_Settings):
         return False
 
 
-class AsyncClient(_Settings):
+class AsyncClient(_Parts):
     """The SDK for asyncio: ``Client`` with awaited methods; its parameters are the same.
 
     http_client: an ``httpx2.AsyncClient``. Hooks are plain callables here, too.
@@ -341,83 +316,6 @@ class AsyncClient(_Settings):
         self._owns_pool = http_client is None
         http = aconnect(self.base_url) if http_client is None else http_client
         self._loop = AsyncLoop(http, self._context.clock)
-
-    @cached_property
-    def files(self) -> AsyncFiles:
-        """Stored files."""
-        from ._files import AsyncFiles
-
-        return AsyncFiles(self._loop, self._context)
-
-    @cached_property
-    def batch_predictions(self) -> AsyncBatchPredictions:
-        """A model asked about each of any number of items."""
-        from ._batch_predictions import AsyncBatchPredictions
-
-        return AsyncBatchPredictions(self._loop, self._context)
-
-    @cached_property
-    def datasets(self) -> AsyncDatasets:
-        """What is to be labelled."""
-        from ._datasets import AsyncDatasets
-
-        return AsyncDatasets(self._loop, self._context)
-
-    @cached_property
-    def job(self) -> AsyncJobs:
-        """What is asked about datapoints."""
-        from ._jobs import AsyncJobs
-
-        return AsyncJobs(self._loop, self._context)
-
-    @cached_property
-    def order(self) -> AsyncOrders:
-        """Job definitions on their way to results."""
-        from ._orders import AsyncOrders
-
-        return AsyncOrders(self._loop, self._context)
-
-    @cached_property
-    def runs(self) -> AsyncRuns:
-        """Durable bulk work of any kind."""
-        from ._runs import AsyncRuns
-
-        return AsyncRuns(self._loop, self._context)
-
-    @cached_property
-    def credits(self) -> AsyncCreditAccount:
-        """What the workspace has, what it spent, what work would cost."""
-        from ._credits import AsyncCreditAccount
-
-        return AsyncCreditAccount(self._loop, self._context)
-
-    @cached_property
-    def users(self) -> AsyncUsers:
-        """The people of the workspace."""
-        from ._users import AsyncUsers
-
-        return AsyncUsers(self._loop, self._context)
-
-    @cached_property
-    def invitations(self) -> AsyncInvitations:
-        """Whom to let into the workspace."""
-        from ._users import AsyncInvitations
-
-        return AsyncInvitations(self._loop, self._context)
-
-    @cached_property
-    def webhooks(self) -> AsyncWebhooks:
-        """Whom the workspace tells what happens."""
-        from ._webhooks import AsyncWebhooks
-
-        return AsyncWebhooks(self._loop, self._context)
-
-    @cached_property
-    def api_keys(self) -> AsyncApiKeys:
-        """Who may call."""
-        from ._api_keys import AsyncApiKeys
-
-        return AsyncApiKeys(self._loop, self._context)
 
     async def me(self, **options: Unpack[ReadOptions]) -> Me:
         """Return who the credential is: user, role, workspace, mode."""
