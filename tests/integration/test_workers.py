@@ -21,7 +21,7 @@ from amends.blobs import LocalBlobs
 from amends.engine import Engine, EngineSettings
 from amends.engine.executor import Slot
 from amends.engine.local import LocalExecutor
-from amends.ledger import Ledger, MemoryLedger, filled_lines
+from amends.ledger import Ledger, MemoryLedger, NewItem, NewRun, filled_lines
 from tests.engines import ROOT, ended, lines, own_ledger, running_engine, submit, until
 
 
@@ -79,6 +79,18 @@ def test_failures_of_items_are_typed_and_alone(ledger: Ledger, tmp_path: Path) -
         assert "secret" not in str(found["c1"])
         assert error(found["c2"]) == "DOCUMENT_CORRUPTED"
         assert found["c2"]["error"]["instance"] == f"/v1/batch-predictions/{run_id}/items/c2"
+
+
+def test_a_run_that_no_processor_serves_ends_with_that_as_its_items_failure(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.open_run(NewRun("run_train", "ws", "train", "none", b"{}", time.time()))
+    ledger.append("run_train", [NewItem("c0", b"{}", b"")])
+    ledger.seal("run_train", validate=True)
+    with running_engine(ledger, tmp_path):
+        run = ended(ledger, "run_train")
+    assert (run.state, run.counts.errored) == ("completed", 1)
+    failure = lines(ledger, "run_train")["c0"]["error"]
+    assert failure["detail"] == "No processor for runs of kind 'train' is installed here"
+    assert (failure["error_code"], failure["remedy"]["fault"]) == ("BATCH_ITEM_PROCESSING_FAILED", "service")
 
 
 def test_a_failure_that_may_pass_is_tried_again(ledger: Ledger, tmp_path: Path) -> None:

@@ -152,6 +152,11 @@ def unexpected() -> Problem:
     return problem("batch_item_processing_failed")
 
 
+def no_processor(kind: str) -> Problem:
+    """The problem of an item that nothing installed can work on."""
+    return problem("batch_item_processing_failed", f"No processor for runs of kind '{kind}' is installed here")
+
+
 def _too_large(size: int) -> Problem:
     detail = f"The output is {size} bytes long; at most {MAX_OUTPUT_BYTES} are kept"
     return problem("payload_too_large", detail, limit=MAX_OUTPUT_BYTES, unit="bytes")

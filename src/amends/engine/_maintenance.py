@@ -18,6 +18,7 @@ from amends.engine._loading import Processors
 from amends.engine._manifest import ManifestBuilder
 from amends.engine._settings import EngineSettings
 from amends.engine._validation import Validation
+from amends.engine.processor import Processor
 from amends.ledger import CREDIT, InvalidTransition, ItemStatus, Ledger, ReadBlob, Run, RunNotFound
 from amends.problems import Problem, credit_exceeded, problem
 
@@ -130,7 +131,11 @@ class Maintenance:
     def _validate(self, run: Run) -> bool:
         validation = self._validations.get(run.id)
         if validation is None:
-            processor = self._processors[run.kind]
+            processor = self._processor(run)
+            if processor is None:
+                self._ledger.start(run.id)
+                self._on_work()
+                return True
             settings = self._processors.settings
             validation = self._validations[run.id] = Validation(run, processor, self._ledger, self._read_blob, settings)
         if validation.step():
@@ -138,6 +143,15 @@ class Maintenance:
         del self._validations[run.id]
         self._on_work()
         return True
+
+    def _processor(self, run: Run) -> Processor | None:
+        """What looks over the run's items. None where there is nothing of the kind, or it cannot be loaded: the items run, and the
+        child, which meets the same trouble, gives each its problem."""
+        try:
+            return self._processors[run.kind]
+        except Exception:
+            log.exception("processor_not_loaded", extra={"run_id": run.id, "kind": run.kind})
+            return None
 
     def _watch(self, run: Run) -> bool:
         if run.paused_reason in ("credit", "cost_cap"):

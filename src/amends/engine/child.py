@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from amends.blobs import LocalBlobs
-from amends.engine._composer import AnotherTry, Composer, unexpected
-from amends.engine._loading import Processors
+from amends.engine._composer import AnotherTry, Composer, no_processor, unexpected
+from amends.engine._loading import Processors, UnknownKind
 from amends.engine._process import die_with_parent
 from amends.engine._simulation import SimulatedItems
 from amends.engine._wire import Begin, Chunk, Drop, Incoming, Opened, Prepare, Ready, Results, frame, raw, to_child
@@ -140,6 +140,9 @@ class Opener:
         try:
             if kind not in self._sessions:
                 self._sessions[kind] = self.processors[kind].open(self._surroundings)
+        except UnknownKind:
+            log.error("processor_not_installed", extra={"subject": kind})
+            return no_processor(kind)
         except Exception as error:
             return _problem_of(error, "processor_not_opened", kind)
         return self._sessions[kind]

@@ -50,7 +50,7 @@ class House:
     def open(self) -> Maintenance:
         return Maintenance(
             self.ledger,
-            Processors({"predict": f"{__name__}:Picky"}),
+            Processors({"predict": f"{__name__}:Picky", "broken": "no_such_module:Factory"}),
             self.settings,
             read_blob=self.blobs.__getitem__,
             monotonic=self.clock.monotonic,
@@ -260,8 +260,15 @@ def test_lines_and_runs_are_deleted_when_their_time_is_up() -> None:
     assert house.ledger.get(retried) is house.ledger.get(child) is None
 
 
+@pytest.mark.parametrize("kind", ["nobody serves this", "broken"])
+def test_a_run_whose_processor_is_not_to_be_had_goes_on_to_the_workers_who_say_so(house: House, kind: str) -> None:
+    run_id = house.submit([b"{}"], validate=True, kind=kind)
+    house.tick()
+    assert house.run(run_id).state == "in_progress"
+
+
 def test_a_run_that_cannot_be_moved_does_not_keep_the_others(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    stuck = house.submit([b"{}"], validate=True, kind="nobody serves this")
+    stuck = house.submit([b"{}"], validate=True, params=b"no JSON")
     fine = house.submit([b"{}"], validate=True)
     house.tick()
     assert (house.run(stuck).state, house.run(fine).state) == ("validating", "in_progress")
