@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +71,13 @@ def test_the_link_is_exchanged_for_a_cookie_that_only_the_page_gets(shell: Runni
 
 def test_a_forged_cookie_and_one_of_another_order_open_nothing(shell: RunningServer, job: Job) -> None:
     other = Job(shell, "free_text", "Say it.", [["a text"]])
-    with person(shell, job, job.link(), "Anna") as anna:
+    link = job.link()
+    with person(shell, job, link, "Anna") as anna:
         secret = anna.cookies["amends_label"]
         annotator, _, seal = secret.partition(".")
-    for forged in (f"{annotator}.{seal[::-1]}", f"{annotator[:-1]}x.{seal}", annotator, ".", "x.y"):
+    token = link.partition("invitation=")[2]
+    made = hmac.new(sha256(token.encode()).digest(), f"{job.id} {annotator}".encode(), sha256).hexdigest()
+    for forged in (f"{annotator}.{made}", f"{annotator}.{seal[::-1]}", f"{annotator[:-1]}x.{seal}", annotator, ".", "x.y"):
         headers = {**HTML, "Origin": shell.base_url, "Cookie": f"amends_label={forged}"}
         assert (
             httpx2.post(f"{shell.base_url}/label/{job.id}/tasks", json={}, headers=headers, trust_env=False).status_code
@@ -140,19 +146,53 @@ def test_another_sites_page_answers_nothing(shell: RunningServer, job: Job) -> N
     assert job.shown()["counts"]["responses"] == 0
 
 
-def test_a_name_that_is_taken_is_taken_over_on_purpose_only(shell: RunningServer, job: Job) -> None:
+def test_a_name_that_is_taken_is_taken_over_by_its_code_only(shell: RunningServer, job: Job) -> None:
     link = job.link()
     with person(shell, job, link, "Anna") as anna:
         task = tasks(anna)["tasks"][0]
         answer(anna, task, "cat")
+        code = re.search(r"<strong class=\"n\">([A-Z2-7]{4}-[A-Z2-7]{4})<", anna.get(f"{shell.base_url}/label/{job.id}").text)
+    assert code
+    place = f"{shell.base_url}/label/{job.id}"
     with httpx2.Client(headers={**HTML, "Origin": shell.base_url}, trust_env=False) as other:
         other.get(link)
-        place = f"{shell.base_url}/label/{job.id}"
         for name in ("Anna", "  Anna ", "", " "):
-            assert other.post(f"{place}/join", data={"name": name}).status_code == 200
+            assert other.post(f"{place}/join", data={"name": name, "again": "yes"}).status_code == 200
         assert "is called Anna already" in other.post(f"{place}/join", data={"name": "Anna"}).text
-        assert other.post(f"{place}/join", data={"name": "Anna", "again": "yes"}).status_code == 303
+        assert "not the code of Anna" in other.post(f"{place}/join", data={"name": "Anna", "code": "AAAA-AAAA"}).text
+        said = code[1].lower().replace("-", " ")
+        assert other.post(f"{place}/join", data={"name": "Anna", "code": said}).status_code == 303
         assert other.post(f"{place}/tasks", json={}).json()["mine"] == 1
+
+
+def test_whoever_guesses_codes_is_slowed(shell: RunningServer, job: Job) -> None:
+    with person(shell, job, job.link(), "Anna") as anna:
+        said = [anna.post("/join", data={"name": "Anna", "code": f"{n:08}"}).status_code for n in range(8)]
+    assert said[:6] == [200] * 6
+    assert 429 in said
+
+
+def test_two_who_say_the_same_name_at_once_are_not_the_same(shell: RunningServer, job: Job) -> None:
+    link = job.link()
+
+    def come(_: int) -> int:
+        with httpx2.Client(headers={**HTML, "Origin": shell.base_url}, timeout=30, trust_env=False) as client:
+            client.get(link)
+            return client.post(f"{shell.base_url}/label/{job.id}/join", data={"name": "Twin"}).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(come, range(4))) == [200, 200, 200, 303]
+
+
+def test_half_a_letter_and_a_task_without_bounds_are_refused(shell: RunningServer) -> None:
+    job = Job(shell, "free_text", "Say it.", [["a text"]])
+    with person(shell, job, job.link(), "Anna") as anna:
+        task = tasks(anna)["tasks"][0]
+        lease = task["lease_id"]
+        for body in (f'{{"lease_id": "{lease}", "seq": 1, "answer": "\\ud800"}}', f'{{"lease_id": "x", "seq": 1{"0" * 30}, "answer": 1}}'):
+            refused = anna.post("/answers", content=body, headers={"Content-Type": "application/json"})
+            assert refused.status_code == 422, refused.text
+        assert answer(anna, task, "a word").json()["recorded"] is True
 
 
 def test_pictures_come_in_parts_and_only_those_of_the_order(shell: RunningServer, job: Job) -> None:

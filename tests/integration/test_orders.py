@@ -352,6 +352,23 @@ def test_members_change_their_own_orders_and_viewers_none(server: RunningServer,
             assert_problem(viewer.post(path), "insufficient_permissions")
 
 
+def test_only_admins_act_for_others_who_answer(server: RunningServer, client: httpx2.Client) -> None:
+    order_id = order_of(server, client, texts("tom", "rex"))
+    path = f"/v1/orders/{order_id}/tasks"
+    services = server.owner.services
+    services.database.write(lambda tx: services.store.annotators.welcome(tx, order_id, "Anna"))
+    assert take(client, order_id, "ada")
+    with server.client(server.new_key("member")) as member, server.client(server.new_key("admin")) as admin:
+        for name in ("ada", "Anna"):
+            refused = assert_problem(member.post(f"{path}/next", json={"annotator": name}), "insufficient_permissions")
+            assert refused["detail"] == "You do not have permission to answer as this annotator"
+            assert_problem(member.post(f"{path}/undo", json={"annotator": name}), "insufficient_permissions")
+            assert take(admin, order_id, name)
+        assert take(member, order_id, "its own")
+        assert member.post(f"{path}/next").json()["task"]
+        assert take(admin, order_id, "its own")
+
+
 def test_an_estimate_says_what_a_model_would_cost(server: RunningServer, client: httpx2.Client) -> None:
     order_id = order_of(server, client, texts("tom", "rex"), responses_per_datapoint=4)
     path = f"/v1/orders/{order_id}/estimate"

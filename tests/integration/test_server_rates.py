@@ -14,6 +14,7 @@ from amends import Client
 from amends.client import RetryEvent
 from amends.exceptions import RateLimitError
 from amends.problems import problem
+from tests.jobs import Job
 from tests.ledgers import manifest_of, read
 from tests.problem_shape import assert_problem
 from tests.servers import RunningServer, running_server
@@ -148,3 +149,15 @@ def test_the_sdk_waits_and_says_so_where_it_may_not(tight: RunningServer) -> Non
 def ask_without_end(client: Client) -> None:
     while True:
         client.runs.list()
+
+
+def test_whoever_came_by_a_link_has_a_limit_of_their_own(tight: RunningServer) -> None:
+    job = Job(tight, "free_text", "Say it.", [["a text"]])
+    with httpx2.Client(headers={"Origin": tight.base_url}, timeout=30, trust_env=False) as guest:
+        guest.get(job.link())
+        for name in ("Anna", "Ben"):
+            assert guest.post(f"{tight.base_url}/label/{job.id}/join", data={"name": name}).status_code == 303
+            said = [guest.post(f"{tight.base_url}/label/{job.id}/tasks", json={}) for _ in range(13)]
+            assert [one.status_code for one in said] == [200] * 12 + [429], name
+            assert told(said[0]) == ("writes", 12, 11)
+            assert 1 <= int(said[-1].headers["retry-after"]) <= 60

@@ -23,7 +23,6 @@ from amends.server.limits import Limits
 from amends.server.logs import REQUEST_ID
 from amends.server.services import Services
 from amends.server.simulation import Simulating
-from amends.server.throttle import Throttle
 
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # What may stand in a header, a log line and a shell without harm.
@@ -70,7 +69,7 @@ class Entrance:
         limits = services.settings.limits
         self._services = services
         self._authenticator = Authenticator(services)
-        self._throttle = Throttle(limits)
+        self._throttle = services.throttle
         self._limits = Limits(app, limits)
         self._simulating = Simulating(self._limits)
         self._log = structlog.get_logger("amends.server").bind()

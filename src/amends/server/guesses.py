@@ -1,4 +1,4 @@
-"""Slowing whoever guesses passwords: of one account, or from one address. Nothing here reads a clock or waits.
+"""Slowing whoever guesses passwords and codes: of one account or annotator, or from one address. Nothing here reads a clock or waits.
 
 The first wrong guesses are free, as people mistype. Each further one makes the next wait twice as long, up to a minute::
 
@@ -16,11 +16,17 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Final, Literal, NamedTuple
 
-Kind = Literal["account", "address", "registration"]
+Kind = Literal["account", "address", "registration", "newcomer", "annotator"]
 
 LONGEST_SECONDS: Final = 60.0
 FORGOTTEN_SECONDS: Final = 900.0
-FREE: Final[Mapping[Kind, int]] = {"account": 5, "address": 20, "registration": 100}
+FREE: Final[Mapping[Kind, int]] = {
+    "account": 5,
+    "address": 20,
+    "registration": 100,
+    "newcomer": 1_000,  # a whole office may come by an invitation from one address
+    "annotator": 5,
+}
 _MOST: Final = 50_000
 
 

@@ -143,7 +143,7 @@ def check_answer(definition: JobDefinition, datapoint: DatapointRecord, answer: 
             fault = None if is_there else f"Answer with the place of an asset, 0 to {len(datapoint.assets) - 1}"
         case "free_text":
             is_text = isinstance(answer, str) and bool(answer.strip()) and len(answer) <= MAX_TEXT
-            fault = None if is_text else f"Answer with a text of 1 to {MAX_TEXT} characters"
+            fault = None if is_text and _is_whole(answer) else f"Answer with a text of 1 to {MAX_TEXT} characters"
         case "locate":
             fault = _points_fault(answer)
     if fault is not None:
@@ -190,6 +190,11 @@ def _points_fault(answer: Any) -> str | None:
         if not all(_is_part(value) for value in point.values()):
             return "x and y are parts of the picture's width and height, from 0 to 1"
     return None
+
+
+def _is_whole(text: str) -> bool:
+    """Whether it holds no half of a surrogate pair, which can be neither stored nor sent."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _is_part(value: Any) -> bool:

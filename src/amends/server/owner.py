@@ -53,6 +53,7 @@ from amends.server.settings import Settings
 from amends.server.sites import AsOwner, CannotListen, Front, Site, listening, url_of
 from amends.server.steward import Steward
 from amends.server.telling import tell_of_breakers, tell_of_orders, tell_of_runs
+from amends.server.throttle import Throttle
 from amends.server.tokens import Tokens
 from amends.server.tracing import Traces
 from amends.server.watching import WatchedLedger
@@ -201,6 +202,7 @@ class Owner:
             sealing=sealing,
             tokens=Tokens(sealing, now=time.time),
             logins=Logins(database, store, passwords),
+            throttle=Throttle(self._settings.limits),
             metrics=metrics,
             public_url=(settings.server.public_url or self.url or EMBEDDED_URL).rstrip("/"),
             default_workspace_id=workspace.id,

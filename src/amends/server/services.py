@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from amends.server.metrics import Metrics
     from amends.server.sealing import Sealing
     from amends.server.settings import Settings
+    from amends.server.throttle import Throttle
     from amends.server.tokens import Tokens
     from amends.server.tracing import Traces
 
@@ -57,6 +58,7 @@ class Services:
     sealing: Sealing
     tokens: Tokens
     logins: Logins
+    throttle: Throttle
     metrics: Metrics
     public_url: str
     default_workspace_id: str

@@ -317,9 +317,13 @@ def asset_bodies(datapoint: DatapointRecord, *, is_context: bool = False) -> lis
 
 
 def _annotator(hub: Services, tx: Transaction, who: Caller, order: Order, body: AsAnnotator) -> Annotator:
-    if body.annotator is not None:
-        return hub.store.annotators.ensure(tx, order.id, body.annotator)
-    return hub.store.annotators.ensure(tx, order.id, who.principal, user_id=who.user_id)
+    """Who answers. What another one's program or somebody at the page answers by is theirs: only admins act for others."""
+    annotators, maker = hub.store.annotators, who.principal
+    if body.annotator is None and who.user_id is not None:
+        return annotators.ensure(tx, order.id, maker, user_id=who.user_id, created_by=maker)
+    found = annotators.ensure(tx, order.id, body.annotator or maker, created_by=maker)
+    who.authorize("answer as", "annotator", made_by=found.created_by or "")
+    return found
 
 
 def _found(hub: Services, who: Caller, lease_id: str) -> tuple[TaskLease, Order]:

@@ -39,10 +39,17 @@ class Throttle:
 
         Whoever came through the local socket is not limited.
         """
-        kind = None if caller.is_local else kind_of(method, path)
+        return ((), None) if caller.is_local else self._take(caller.key_id or caller.principal, method, path)
+
+    def admit_guest(self, name: str, method: str, path: str) -> tuple[Headers, ProblemError | None]:
+        """The same for somebody without key or account."""
+        return self._take(name, method, path)
+
+    def _take(self, whose: str, method: str, path: str) -> tuple[Headers, ProblemError | None]:
+        kind = kind_of(method, path)
         if kind is None:
             return (), None
-        verdict = self._rates.take(caller.key_id or caller.principal, kind, self._monotonic())
+        verdict = self._rates.take(whose, kind, self._monotonic())
         told = fields(kind, verdict, self._now())
         if verdict.is_allowed:
             return told, None

@@ -22,7 +22,8 @@ class Annotator:
 
     user_id: None for who came by an invitation, and for models. handed: tasks handed to it; gold_asked, gold_right: of those whose
     truth is known. marks, exhausted_at: see ``Tasks``. model, prompt, mode, request_id, run_id, run_state, run_cursor: of a model,
-    whose run is ``waiting`` to be made, ``running``, or ``taken``: all its outcomes are responses.
+    whose run is ``waiting`` to be made, ``running``, or ``taken``: all its outcomes are responses. created_by: the principal whose
+    program it answers by, None for who came to the page.
     """
 
     id: str
@@ -60,14 +61,22 @@ class Annotators:
         name: str,
         kind: AnnotatorKind = "person",
         user_id: str | None = None,
+        created_by: str | None = None,
     ) -> Annotator:
-        """The order's annotator who is that user, or else has that name; made if new."""
+        """The order's annotator who is that user, or else has that name; made if new, by ``created_by``."""
         lock_order(tx, order_id)
         if user_id is not None:
             row = tx.one(QUERIES.annotator_of_user, {"order_id": order_id, "user_id": user_id})
         else:
             row = tx.one(QUERIES.annotator_of_name, {"order_id": order_id, "kind": kind, "name": name})
-        return Annotator(*row) if row else self._add(tx, order_id, name, kind, {"user_id": user_id})
+        more = {"user_id": user_id, "created_by": created_by}
+        return Annotator(*row) if row else self._add(tx, order_id, name, kind, more)
+
+    def welcome(self, tx: Transaction, order_id: str, name: str) -> tuple[Annotator, bool]:
+        """Whoever of the order has that name and is no user, and whether they are new, and so whoever said it."""
+        lock_order(tx, order_id)
+        known = tx.one(QUERIES.annotator_of_name, {"order_id": order_id, "kind": "person", "name": name})
+        return (Annotator(*known), False) if known else (self._add(tx, order_id, name, "person", {}), True)
 
     def add_model(
         self,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
+from base64 import b32encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
@@ -14,7 +14,9 @@ from starlette.responses import JSONResponse, Response
 
 from amends.database import Transaction
 from amends.problems import ProblemError, not_authenticated, not_found
+from amends.server.accounts import address_of
 from amends.server.changes import in_transaction
+from amends.server.guesses import Name, network_of
 from amends.server.labelling import check_answer, choices_of, definition_of, take_answer, take_back
 from amends.server.threads import in_thread
 from amends.store import Annotator, DatapointRecord, JobDefinition, Order, TaskLease
@@ -34,6 +36,7 @@ _MOST_NAME: Final = 80
 
 OrderId = Annotated[str, Path(max_length=128)]
 LeaseId = Annotated[str, Field(min_length=1, max_length=128)]
+Seq = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Wanted(BaseModel):
@@ -56,7 +59,7 @@ class Given(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     lease_id: LeaseId
-    seq: int
+    seq: Seq
     answer: JsonValue
     elapsed_ms: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
 
@@ -64,7 +67,7 @@ class Given(BaseModel):
 class Skipped(BaseModel):
     model_config = ConfigDict(extra="forbid")
     lease_id: LeaseId
-    seq: int
+    seq: Seq
     elapsed_ms: int | None = None
     reason: Annotated[str, Field(max_length=500)] | None = None
 
@@ -83,6 +86,11 @@ class Desk:
         return min(self.order.settings.lease_seconds, _LEASE_SECONDS)
 
     @property
+    def code(self) -> str | None:
+        """By which somebody without an account is the same person elsewhere."""
+        return None if self.annotator.user_id else _code(self.look, self.annotator)
+
+    @property
     def is_timed(self) -> bool:
         """Whether a task that is looked at is to be answered within a time."""
         return self.order.settings.time_limit_seconds is not None
@@ -97,6 +105,12 @@ async def desk(look: Anybody, order_id: OrderId) -> Desk:
     annotator = await in_thread(_known_annotator, look, order)
     if annotator is None:
         raise ProblemError(not_authenticated())
+    if not look.is_signed_in:  # who is, was counted at the entrance
+        look.request.state.headers, refused = look.hub.throttle.admit_guest(
+            annotator.id, look.request.method, look.request.url.path
+        )
+        if refused is not None:
+            raise refused
     return Desk(look, order, await in_thread(definition_of, look.hub, order), annotator)
 
 
@@ -114,7 +128,7 @@ async def labelling_page(
     if annotator is None:
         if not (_is_invited(look, order) or _may_label(look, order)):
             raise SignInNeeded
-        return look.page("label_join.html", order=order, name="", is_taken=False)
+        return look.page("label_join.html", order=order, name="", is_taken=False, is_wrong=False)
     found = Desk(look, order, await in_thread(definition_of, look.hub, order), annotator)
     renew_seconds = max(found.lease_seconds / 3, 0.5)
     return look.page("label.html", order=order, desk=found, renew_seconds=renew_seconds)
@@ -122,18 +136,25 @@ async def labelling_page(
 
 @router.post("/{order_id}/join")
 async def join(look: Anybody, order_id: OrderId) -> Response:
-    """Say one's name; a name that somebody has already is taken over only on purpose."""
+    """Say one's name; whoever says one that somebody has already must know that one's code."""
     order = await in_thread(_order, look, order_id)
     if not (_is_invited(look, order) or _may_label(look, order)):
         raise SignInNeeded
     fields = await look.form()
     name = " ".join(fields.get("name", "").split())[:_MOST_NAME]
-    user_id = look.who.user_id if _may_label(look, order) else None
-    is_taken = user_id is None and name in await in_thread(_names, look, order)
-    if not name or not name.isprintable() or (is_taken and fields.get("again") != "yes"):
-        return look.page("label_join.html", order=order, name=name, is_taken=is_taken)
-    annotator = await _join(look, order, name, user_id)
-    return _with_cookie(look, order, f"{annotator.id}.{_seal(order, annotator.id)}")
+    if not name or not name.isprintable():
+        return look.page("label_join.html", order=order, name=name, is_taken=False, is_wrong=False)
+    if (address := address_of(look.request)) is not None:
+        look.hub.logins.hold_back([Name("newcomer", network_of(address))])
+    annotators = look.hub.store.annotators
+    if _may_label(look, order) and (user_id := look.who.user_id) is not None:
+        annotator = await in_transaction(look.hub, lambda tx: annotators.ensure(tx, order.id, name, user_id=user_id))
+        return _with_cookie(look, order, annotator)
+    annotator, is_new = await in_transaction(look.hub, lambda tx: annotators.welcome(tx, order.id, name))
+    code = fields.get("code", "")
+    if is_new or _is_code_of(look, annotator, code):
+        return _with_cookie(look, order, annotator)
+    return look.page("label_join.html", order=order, name=name, is_taken=True, is_wrong=bool(code))
 
 
 @router.post("/{order_id}/tasks")
@@ -224,7 +245,9 @@ def _may_label(look: Visit, order: Order) -> bool:
 
 
 # Coming in: the link's token is exchanged for a cookie, so that it stays neither in the address bar nor in a Referer. The cookie
-# holds the invitation until somebody said a name, then the annotator. It is sealed with the invitation's hash: a new link ends it.
+# holds the invitation until somebody said a name, then the annotator. Its seal is the installation's, over the invitation, too: whoever
+# knows the link can make nobody else's, and a new link ends it. Somebody who said a name has a code besides, which the page shows to
+# nobody else: with it they are the same person in another browser.
 
 
 async def _by_invitation(look: Visit, order: Order, token: str) -> Response:
@@ -233,13 +256,15 @@ async def _by_invitation(look: Visit, order: Order, token: str) -> Response:
         raise ProblemError(not_found("invitation", "of this link"))
     if await in_thread(_known_annotator, look, order) is not None:
         return see_other(f"/label/{order.id}")
-    return _with_cookie(look, order, f".{_seal(order, '')}")
+    return _with_cookie(look, order, None)
 
 
-def _with_cookie(look: Visit, order: Order, value: str) -> Response:
+def _with_cookie(look: Visit, order: Order, annotator: Annotator | None) -> Response:
     """Lax and not Strict: whoever follows the link in a message is then redirected here, and that still counts as from elsewhere.
     Whatever changes something also checks its Origin."""
     place = f"/label/{order.id}"
+    annotator_id = "" if annotator is None else annotator.id
+    value = f"{annotator_id}.{_seal(look, order, annotator_id)}"
     answer = see_other(place)
     is_secure = look.request.url.scheme == "https"
     answer.set_cookie(
@@ -253,12 +278,26 @@ def _cookie(look: Visit, order: Order) -> tuple[str, bool] | None:
     annotator_id, dot, seal = look.request.cookies.get(COOKIE, "").partition(".")
     if not dot:
         return None
-    return annotator_id, hmac.compare_digest(seal, _seal(order, annotator_id))
+    return annotator_id, hmac.compare_digest(seal.encode(), _seal(look, order, annotator_id).encode())
 
 
-def _seal(order: Order, annotator_id: str) -> str:
-    key = order.invitation or hashlib.sha256(order.id.encode()).digest()
-    return hmac.new(key, f"{order.id} {annotator_id}".encode(), hashlib.sha256).hexdigest()
+def _seal(look: Visit, order: Order, annotator_id: str) -> str:
+    content = f"{order.id} {annotator_id} {(order.invitation or b'').hex()}"
+    return look.hub.sealing.digest("labelling cookies", content.encode("utf-8", "replace")).hex()
+
+
+def _code(look: Visit, annotator: Annotator) -> str:
+    letters = b32encode(look.hub.sealing.digest("labelling codes", annotator.id.encode())).decode()
+    return f"{letters[:4]}-{letters[4:8]}"
+
+
+def _is_code_of(look: Visit, annotator: Annotator, given: str) -> bool:
+    """ProblemError rate_limit_exceeded where there were too many wrong ones."""
+    if not given:
+        return False
+    look.hub.logins.hold_back([Name("annotator", annotator.id)])
+    said = "".join(letter for letter in given.upper() if letter.isalnum())
+    return hmac.compare_digest(said.encode(), _code(look, annotator).replace("-", "").encode())
 
 
 def _is_invited(look: Visit, order: Order) -> bool:
@@ -270,7 +309,6 @@ def _known_annotator(look: Visit, order: Order) -> Annotator | None:
     """The annotator that the visitor is: by the cookie, else by being signed in as its user."""
     found = _cookie(look, order)
     may_label = _may_label(look, order)
-    # Without an invitation the seal can be made by anybody, and only says who of the workspace's people it is.
     if found is not None and found[0] and found[1] and (order.invitation is not None or may_label):
         annotator = look.hub.store.annotators.get(found[0])
         if annotator is not None and annotator.order_id == order.id:
@@ -279,17 +317,6 @@ def _known_annotator(look: Visit, order: Order) -> Annotator | None:
         return None
     every = look.hub.store.annotators.of_order(order.id)
     return next((one for one in every if one.user_id == look.who.user_id), None)
-
-
-def _names(look: Visit, order: Order) -> set[str]:
-    """What those who came by an invitation call themselves."""
-    every = look.hub.store.annotators.of_order(order.id)
-    return {one.name for one in every if one.kind == "person" and one.user_id is None}
-
-
-async def _join(look: Visit, order: Order, name: str, user_id: str | None) -> Annotator:
-    annotators = look.hub.store.annotators
-    return await in_transaction(look.hub, lambda tx: annotators.ensure(tx, order.id, name, "person", user_id))
 
 
 # Tasks as the page shows them
