@@ -77,7 +77,14 @@ def test_a_forged_cookie_and_one_of_another_order_open_nothing(shell: RunningSer
         annotator, _, seal = secret.partition(".")
     token = link.partition("invitation=")[2]
     made = hmac.new(sha256(token.encode()).digest(), f"{job.id} {annotator}".encode(), sha256).hexdigest()
-    for forged in (f"{annotator}.{made}", f"{annotator}.{seal[::-1]}", f"{annotator[:-1]}x.{seal}", annotator, ".", "x.y"):
+    for forged in (
+        f"{annotator}.{made}",
+        f"{annotator}.{seal[::-1]}",
+        f"{annotator[:-1]}x.{seal}",
+        annotator,
+        ".",
+        "x.y",
+    ):
         headers = {**HTML, "Origin": shell.base_url, "Cookie": f"amends_label={forged}"}
         assert (
             httpx2.post(f"{shell.base_url}/label/{job.id}/tasks", json={}, headers=headers, trust_env=False).status_code
@@ -151,7 +158,9 @@ def test_a_name_that_is_taken_is_taken_over_by_its_code_only(shell: RunningServe
     with person(shell, job, link, "Anna") as anna:
         task = tasks(anna)["tasks"][0]
         answer(anna, task, "cat")
-        code = re.search(r"<strong class=\"n\">([A-Z2-7]{4}-[A-Z2-7]{4})<", anna.get(f"{shell.base_url}/label/{job.id}").text)
+        code = re.search(
+            r"<strong class=\"n\">([A-Z2-7]{4}-[A-Z2-7]{4})<", anna.get(f"{shell.base_url}/label/{job.id}").text
+        )
     assert code
     place = f"{shell.base_url}/label/{job.id}"
     with httpx2.Client(headers={**HTML, "Origin": shell.base_url}, trust_env=False) as other:
@@ -189,7 +198,10 @@ def test_half_a_letter_and_a_task_without_bounds_are_refused(shell: RunningServe
     with person(shell, job, job.link(), "Anna") as anna:
         task = tasks(anna)["tasks"][0]
         lease = task["lease_id"]
-        for body in (f'{{"lease_id": "{lease}", "seq": 1, "answer": "\\ud800"}}', f'{{"lease_id": "x", "seq": 1{"0" * 30}, "answer": 1}}'):
+        for body in (
+            f'{{"lease_id": "{lease}", "seq": 1, "answer": "\\ud800"}}',
+            f'{{"lease_id": "x", "seq": 1{"0" * 30}, "answer": 1}}',
+        ):
             refused = anna.post("/answers", content=body, headers={"Content-Type": "application/json"})
             assert refused.status_code == 422, refused.text
         assert answer(anna, task, "a word").json()["recorded"] is True

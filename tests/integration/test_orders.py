@@ -136,6 +136,26 @@ def test_an_unanswered_order_has_results_without_answers(server: RunningServer, 
     assert client.get(f"/v1/orders/{unrun}/results").json()["data"] == []
 
 
+def test_answers_of_which_each_datapoint_has_its_own_are_weighed(server: RunningServer, client: httpx2.Client) -> None:
+    options = [(f"{n} yes", f"{n} no") for n in range(30)]
+    dataset_id, ids = dataset_on(server, *(text(str(n), answer_options=own) for n, own in enumerate(options)))
+    gold = [{"datapoint_id": ids[0], "answer": "0 yes"}]
+    definition_id = define(
+        client, dataset_id, answer_options=None, settings={"responses_per_datapoint": 2, "gold": gold, "gold_every": 1}
+    )
+    order_id = new_order(client, definition_id)
+    answer_all(client, order_id, "ada", lambda task: f"{shown(task)} yes")
+    answer_all(client, order_id, "bob", lambda task: f"{shown(task)} no")
+    results = client.get(f"/v1/orders/{order_id}/results").json()
+    assert results["method"] == "weighted"  # so many answers have no matrix of who confuses what
+    assert [line["answer"] for line in results["data"]] == [
+        f"{n} yes" for n in range(30)
+    ]  # bob was wrong where it is known
+    assert {line["distribution"][0]["votes"] for line in results["data"]} == {1}
+    assert 0.5 < results["data"][1]["confidence"] < 0.7
+    assert results["agreement"]["percent"] == 0.0
+
+
 def test_what_was_compared_is_ranked(server: RunningServer, client: httpx2.Client) -> None:
     pairs = [("a", "b"), ("b", "c"), ("a", "c")]
     order_id = order_of(server, client, [text(*pair) for pair in pairs], "compare", responses_per_datapoint=3)

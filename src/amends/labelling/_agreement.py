@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from amends.labelling._votes import Floats, Votes
 
 
 def percent_agreement(votes: Votes) -> float | None:
     """Of all pairs of votes on the same task, the share that says the same; None where no task has two votes."""
-    counts = votes.sums()
-    each = counts.sum(axis=1)
+    _, _, counts = votes.cells()
+    each = np.bincount(votes.task, minlength=votes.tasks)
     pairs = float((each * (each - 1)).sum())
     return float((counts * (counts - 1)).sum()) / pairs if pairs else None
 
@@ -19,14 +21,15 @@ def krippendorff_alpha(votes: Votes) -> float | None:
     None where no task has two votes. Where all pairable votes say the same there is nothing to disagree on: 1.
     Source: K. Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section C.
     """
-    counts = votes.sums()
-    each = counts.sum(axis=1)
-    counts, each = counts[each > 1], each[each > 1]
-    total = float(each.sum())
+    task, label, counts = votes.cells()
+    each = np.bincount(votes.task, minlength=votes.tasks)
+    total = float(each[each > 1].sum())
     if not total:
         return None
-    alike = float((counts * (counts - 1) / (each - 1)[:, None]).sum())
-    of_label: Floats = counts.sum(axis=0)
+    is_paired = each[task] > 1
+    task, label, counts = task[is_paired], label[is_paired], counts[is_paired]
+    alike = float((counts * (counts - 1) / (each[task] - 1)).sum())
+    of_label: Floats = np.bincount(label, counts, votes.labels)
     expected = float((of_label * (of_label - 1)).sum())
     if expected == total * (total - 1):
         return 1.0

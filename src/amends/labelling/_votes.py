@@ -35,6 +35,11 @@ class Votes:
     def __len__(self) -> int:
         return len(self.task)
 
+    def cells(self) -> tuple[Numbers, Numbers, Numbers]:
+        """(task, label, votes) of every label that a task has votes for, however many labels there are."""
+        each, counts = np.unique(self.task * self.labels + self.label, return_counts=True)
+        return each // self.labels, each % self.labels, counts.astype(np.int64)
+
     def sums(self, weights: Floats | None = None) -> Floats:
         """What the votes for each label of each task weigh together: ``tasks`` rows, ``labels`` columns.
 

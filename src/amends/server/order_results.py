@@ -1,7 +1,7 @@
 """What an order's answers say together, per datapoint, and what its annotators are worth.
 
 The votes are read twice: once as numbers, of which the weights and the most probable answers follow, then task by task for the lines,
-so that an order of a million tasks is streamed and not held.
+so that an order of a million tasks is streamed and not held. What nobody answered is read for the lines alone.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -39,6 +40,8 @@ MEDIA_TYPES: Final[Mapping[ResultsFormat, str]] = {
 _PAGE: Final = 500
 _MOST_LABELS: Final = 50
 """Beyond so many different answers a matrix of who confuses what with what means nothing."""
+_MOST_CELLS: Final = 4_000_000
+"""Of a matrix of tasks and answers, which is held a few times; each takes eight bytes."""
 _CHOSEN: Final = ("classification", "compare")
 _COLUMNS: Final = (
     "datapoint_id", "state", "answer", "confidence", "agreement", "responses", "distribution", "group", "context", "private_metadata",
@@ -165,8 +168,9 @@ def stream(hub: Services, order: Order, method: Method | None, chosen: ResultsFo
 class Aggregated:
     """What was found out about an order as a whole.
 
-    weights: by annotator's id. labels: the answers that there are, in the order of the columns of ``posterior``, whose rows are tasks by
-    their place; None of a kind whose answers are not chosen.
+    weights: by annotator's id. labels: the answers that there are, in the order of the columns of ``posterior``, whose rows are those tasks
+    that have votes or a known truth; ``row_of`` has the row of each gold one by its seq, ``seqs`` the others' behind them. posterior: None
+    where an answer weighs what those do who gave it.
     """
 
     order: Order
@@ -176,6 +180,8 @@ class Aggregated:
     weights: dict[str, float]
     labels: list[Any] = field(default_factory=list)
     posterior: Any = None
+    row_of: dict[int, int] = field(default_factory=dict)
+    seqs: array[int] = field(default_factory=lambda: array("q"))
     confusion: dict[str, list[list[float]]] = field(default_factory=dict)
     agreement: tuple[float | None, float | None] = (None, None)
 
@@ -192,25 +198,23 @@ class Aggregated:
         return found
 
     def _choose(self, hub: Services) -> None:
-        from amends.labelling import dawid_skene, krippendorff_alpha, majority, percent_agreement
+        from amends.labelling import dawid_skene, krippendorff_alpha, percent_agreement
 
         votes, truth = self._votes(hub)
         self.agreement = percent_agreement(votes), krippendorff_alpha(votes)
-        if self.method == "dawid_skene" and votes.labels > _MOST_LABELS:
+        is_large = votes.labels > _MOST_LABELS or votes.labels * votes.tasks > _MOST_CELLS
+        if self.method == "dawid_skene" and is_large:
             self.method = "weighted"
-        if self.method == "dawid_skene":
-            estimate = dawid_skene(votes, truth=truth)
-            self.posterior = estimate.posterior
-            for place, one in enumerate(self.annotators):
-                if self.counts.get(one.id):
-                    self.weights[one.id] = round(float(estimate.skill[place]), 6)
-                    self.confusion[one.id] = estimate.confusion[place].round(4).tolist()
-            return
         if self.method == "majority":
             self.weights = dict.fromkeys(self.weights, 1.0)
-        import numpy as np
-
-        self.posterior = majority(votes, np.array([self.weights[one.id] for one in self.annotators]))
+        if self.method != "dawid_skene":
+            return
+        estimate = dawid_skene(votes, truth=truth)
+        self.posterior = estimate.posterior
+        for place, one in enumerate(self.annotators):
+            if self.counts.get(one.id):
+                self.weights[one.id] = round(float(estimate.skill[place]), 6)
+                self.confusion[one.id] = estimate.confusion[place].round(4).tolist()
 
     def _votes(self, hub: Services) -> tuple[Votes, dict[int, int]]:
         """Every vote by numbers, and the gold tasks' truth."""
@@ -220,25 +224,45 @@ class Aggregated:
 
         who = {one.id: place for place, one in enumerate(self.annotators)}
         number: dict[Any, int] = {}
-        table, truth, tasks = array("q"), dict[int, int](), 0
-        for page, answered in _pages(hub, self.order):
-            for task in page:
-                if task.is_gold:
-                    truth[tasks] = number.setdefault(_loads(task.truth), len(number))
-                for one in answered.get(task.seq, ()):
+        truth: dict[int, int] = {}
+        for seq, right in hub.store.tasks.truths(self.order.id).items():
+            self.row_of[seq] = len(truth)
+            truth[len(truth)] = number.setdefault(right, len(number))
+        table = array("q")
+        for answered in _answered(hub, self.order):
+            for seq, responses in answered.items():
+                row = self.row_of.get(seq)
+                if row is None:
+                    row = len(truth) + len(self.seqs)
+                    self.seqs.append(seq)
+                for one in responses:
                     if one.annotator_id in who:  # not one that came since they were counted
-                        label = number.setdefault(one.answer, len(number))
-                        table.extend((tasks, who[one.annotator_id], label))
-                tasks += 1
+                        table.extend((row, who[one.annotator_id], number.setdefault(one.answer, len(number))))
         self.labels = list(number)
         rows = np.frombuffer(table, dtype=np.int64).reshape(-1, 3) if table else np.zeros((0, 3), np.int64)
-        size = {"tasks": tasks, "annotators": len(who), "labels": max(len(number), 1)}
+        size = {"tasks": len(truth) + len(self.seqs), "annotators": len(who), "labels": max(len(number), 1)}
         return Votes(rows[:, 0], rows[:, 1], rows[:, 2], **size), truth
+
+    def shares(self, seq: int, responses: Sequence[Answered]) -> dict[Any, float]:
+        """What speaks for each answer to a task that has responses; empty where that is not known yet."""
+        if self.posterior is None:
+            found: dict[Any, float] = {}
+            for one in responses:
+                found[one.answer] = found.get(one.answer, 0.0) + self.weights.get(one.annotator_id, 1.0)
+            return found
+        row = self.row_of.get(seq)
+        if row is None:
+            place = bisect_left(self.seqs, seq)
+            if place == len(self.seqs) or self.seqs[place] != seq:
+                return {}  # answered while the stream was under way
+            row = len(self.row_of) + place
+        said = {one.answer for one in responses}
+        shares = zip(self.labels, self.posterior[row].tolist(), strict=False)
+        return {label: share for label, share in shares if label in said or share > 0.0005}
 
 
 def lines(hub: Services, order: Order, aggregated: Aggregated) -> Iterator[dict[str, Any]]:
     """What was said of each datapoint, in the order in which they were added."""
-    place = 0
     for page, answered in _pages(hub, order):
         first, last = page[0].seq - 1, page[-1].seq
         datapoints = {one.seq: one for one in hub.store.datasets.datapoints(order.dataset_id, first, len(page))}
@@ -252,7 +276,7 @@ def lines(hub: Services, order: Order, aggregated: Aggregated) -> Iterator[dict[
                 "object": "order.result",
                 "datapoint_id": task.datapoint_id,
                 "state": task.state,
-                **_verdict(aggregated, task, place, responses),
+                **_verdict(aggregated, task, responses),
                 "responses": [_response_body(one, aggregated.weights) for one in responses],
                 "skips": [
                     {"annotator_id": one.annotator_id, "reason": one.reason, "created_at": rfc3339(one.created_at)}
@@ -262,10 +286,9 @@ def lines(hub: Services, order: Order, aggregated: Aggregated) -> Iterator[dict[
                 "gold": task.is_gold,
                 "truth": None if task.truth is None else _loads(task.truth),
             }
-            place += 1
 
 
-def _verdict(aggregated: Aggregated, task: Task, place: int, responses: Sequence[Answered]) -> dict[str, Any]:
+def _verdict(aggregated: Aggregated, task: Task, responses: Sequence[Answered]) -> dict[str, Any]:
     """answer, confidence, agreement and distribution of one task."""
     if not responses:
         return {"answer": None, "confidence": None, "agreement": None, "distribution": []}
@@ -277,13 +300,7 @@ def _verdict(aggregated: Aggregated, task: Task, place: int, responses: Sequence
     votes: dict[Any, int] = {}
     for one in responses:
         votes[one.answer] = votes.get(one.answer, 0) + 1
-    # Answers given while the stream was under way may be of a task that had no row yet.
-    row = aggregated.posterior[place] if place < len(aggregated.posterior) else []
-    shares = {
-        label: float(share)
-        for label, share in zip(aggregated.labels, row, strict=False)
-        if label in votes or share > 0.0005
-    }
+    shares = aggregated.shares(task.seq, responses)
     whole = sum(shares.values())
     if not whole:
         shares, whole = {label: float(count) for label, count in votes.items()}, float(len(responses))
@@ -373,7 +390,7 @@ def _named(datapoint: DatapointRecord, place: int) -> str:
 
 
 def ranking(hub: Services, order: Order, aggregated: Aggregated) -> list[dict[str, Any]]:
-    """All assets of an order that compares, the strongest first; each comparison weighs what its annotator does."""
+    """The assets that were compared, the strongest first; each comparison weighs what its annotator does."""
     if order.kind != "compare":
         return []
     import numpy as np
@@ -383,13 +400,10 @@ def ranking(hub: Services, order: Order, aggregated: Aggregated) -> list[dict[st
     number: dict[str, int] = {}
     names: list[str] = []
     pairs, weights = array("q"), array("d")
-    for page, answered in _pages(hub, order):
-        datapoints = {
-            one.seq: one for one in hub.store.datasets.datapoints(order.dataset_id, page[0].seq - 1, len(page))
-        }
-        for task in page:
-            datapoint = datapoints.get(task.seq)
-            if datapoint is None or task.is_gold:
+    golden = hub.store.tasks.truths(order.id)
+    for answered in _answered(hub, order):
+        for datapoint in hub.store.datasets.datapoints_at(order.dataset_id, answered):
+            if datapoint.seq in golden:
                 continue
             places = []
             for place, asset in enumerate(datapoint.assets):
@@ -397,7 +411,7 @@ def ranking(hub: Services, order: Order, aggregated: Aggregated) -> list[dict[st
                     number[asset.identity] = len(names)
                     names.append(_named(datapoint, place))
                 places.append(number[asset.identity])
-            for one in answered.get(task.seq, ()):
+            for one in answered[datapoint.seq]:
                 chosen = places[one.answer]
                 for other in places:
                     if other != chosen:
@@ -484,11 +498,23 @@ def _pages(hub: Services, order: Order) -> Iterator[tuple[list[Task], dict[int, 
     """The tasks, a page at a time, with their responses by seq."""
     after = -1
     while page := hub.store.tasks.after(order.id, after, _PAGE):
-        answered: dict[int, list[Answered]] = {}
-        for one in hub.store.tasks.responses(order.id, page[0].seq - 1, page[-1].seq):
-            answered.setdefault(one.seq, []).append(one)
-        yield page, answered
+        yield page, _responses(hub, order, page[0].seq, page[-1].seq)
         after = page[-1].seq
+
+
+def _answered(hub: Services, order: Order) -> Iterator[dict[int, list[Answered]]]:
+    """The responses by seq, those of some tasks at a time."""
+    after = -1
+    while seqs := hub.store.tasks.answered(order.id, after, _PAGE):
+        yield _responses(hub, order, seqs[0], seqs[-1])
+        after = seqs[-1]
+
+
+def _responses(hub: Services, order: Order, first: int, last: int) -> dict[int, list[Answered]]:
+    found: dict[int, list[Answered]] = {}
+    for one in hub.store.tasks.responses(order.id, first - 1, last):
+        found.setdefault(one.seq, []).append(one)
+    return found
 
 
 def _loads(text: str | None) -> Any:

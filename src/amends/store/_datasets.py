@@ -202,6 +202,12 @@ class Datasets:
         with self._database.read() as tx:
             return [_record(row) for row in tx.execute(QUERIES.list_datapoints, values)]
 
+    def datapoints_at(self, dataset_id: str, seqs: Iterable[int]) -> list[DatapointRecord]:
+        """The datapoints of these seqs, in their order."""
+        values = {"dataset_id": dataset_id, "seqs": json.dumps(list(seqs))}
+        with self._database.read() as tx:
+            return [_record(row) for row in tx.execute(QUERIES.datapoints_at, values)]
+
     def newest_datapoints(self, dataset_id: str, *, limit: int, after: str | None = None) -> list[DatapointRecord]:
         """The datapoints newest first, those older than the datapoint ``after``."""
         values = {"dataset_id": dataset_id, "after": after, "limit": limit}

@@ -371,6 +371,17 @@ class Tasks:
             rows = tx.execute(QUERIES.responses_between, values)
             return [Response(seq, who, json.loads(answer), *rest) for seq, who, answer, *rest in rows]
 
+    def answered(self, order_id: str, after_seq: int = -1, limit: int = 1_000) -> list[int]:
+        """The seqs of tasks that have responses, those behind ``after_seq``."""
+        values = {"order_id": order_id, "after": after_seq, "limit": limit}
+        with self._database.read() as tx:
+            return [row[0] for row in tx.execute(QUERIES.answered_tasks, values)]
+
+    def truths(self, order_id: str) -> dict[int, Any]:
+        """What is right, of every gold task, by its seq."""
+        with self._database.read() as tx:
+            return {seq: json.loads(truth) for seq, truth in tx.execute(QUERIES.gold_truths, {"order_id": order_id})}
+
     def skips(self, order_id: str, after_seq: int, until_seq: int) -> list[Skip]:
         values = {"order_id": order_id, "after": after_seq, "until": until_seq}
         with self._database.read() as tx:

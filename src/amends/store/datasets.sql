@@ -39,6 +39,12 @@ select id, dataset_id, seq, identity, data_type, assets, context, media_context,
   answer_options, created_at
 from datapoint where dataset_id = :dataset_id and seq > :after_seq order by seq limit :limit;
 
+-- name: datapoints_at
+-- Those of :seqs, a JSON array.
+select id, dataset_id, seq, identity, data_type, assets, context, media_context, sentence, private_metadata, group_name,
+  answer_options, created_at
+from datapoint where dataset_id = :dataset_id and seq in (select value from json_each(:seqs)) order by seq;
+
 -- name: newest_datapoints
 -- Newest first, those older than the datapoint :after.
 select id, dataset_id, seq, identity, data_type, assets, context, media_context, sentence, private_metadata, group_name,

@@ -105,6 +105,13 @@ where order_id = :order_id and seq > :after order by seq limit :limit;
 select seq, annotator_id, answer, elapsed_ms, number, created_at from response
 where order_id = :order_id and seq > :after and seq <= :until order by seq, created_at, annotator_id;
 
+-- name: answered_tasks
+-- The next tasks that have responses.
+select distinct seq from response where order_id = :order_id and seq > :after order by seq limit :limit;
+
+-- name: gold_truths
+select seq, truth from task where order_id = :order_id and truth is not null order by seq;
+
 -- name: skips_between
 select seq, annotator_id, reason, created_at from skip
 where order_id = :order_id and seq > :after and seq <= :until order by seq, created_at, annotator_id;

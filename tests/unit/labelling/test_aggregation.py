@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import tracemalloc
 import types
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,18 @@ def test_the_order_of_annotators_and_labels_does_not_matter(
     np.testing.assert_allclose(ours.posterior, theirs.posterior[:, which], atol=1e-6)
     for measure in (krippendorff_alpha, percent_agreement):
         assert measure(given_votes) == pytest.approx(measure(renamed))
+
+
+def test_agreement_takes_no_room_for_answers_that_a_task_did_not_get() -> None:
+    """Where each datapoint has its own answers, tasks times answers would be 100 million cells."""
+    tasks = np.repeat(np.arange(10_000), 2)
+    given_votes = Votes(tasks, np.tile([0, 1], 10_000), tasks, 10_000, 2, 10_000)
+    tracemalloc.start()
+    try:
+        assert percent_agreement(given_votes) == krippendorff_alpha(given_votes) == pytest.approx(1.0)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
 
 
 @settings(max_examples=60, deadline=None)

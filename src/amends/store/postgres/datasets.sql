@@ -4,6 +4,11 @@
 -- Two calls add to it one after the other, so that the second sees what the first has added.
 select id from dataset where id = ? for update;
 
+-- name: datapoints_at
+select id, dataset_id, seq, identity, data_type, assets, context, media_context, sentence, private_metadata, group_name,
+  answer_options, created_at
+from datapoint where dataset_id = :dataset_id and seq in (select jsonb_array_elements_text(:seqs::jsonb)::bigint) order by seq;
+
 -- name: known_identities
 select coalesce(json_agg(json_build_array(identity, id)), '[]')::text from datapoint
 where dataset_id = :dataset_id and identity in (select jsonb_array_elements_text(:identities::jsonb));
