@@ -224,7 +224,7 @@ def test_what_is_private_is_shown_to_nobody_who_answers(shell: RunningServer) ->
     job = Job(shell, "free_text", "Say it.", [["a text"]], private_metadata={"diagnosis": "secret-7"})
     with person(shell, job, job.link(), "Anna") as anna:
         assert "secret-7" not in anna.post("/tasks", json={}).text
-        assert "secret-7" not in anna.get("").text
+        assert "secret-7" not in anna.get(f"{shell.base_url}/label/{job.id}").text
 
 
 def test_another_workspace_sees_neither_orders_nor_datasets(shell: RunningServer, job: Job) -> None:
@@ -259,3 +259,24 @@ def test_an_order_that_was_left_behind_is_run_paused_and_cancelled(shell: Runnin
     with browser_of(shell, shell.new_key("viewer")) as viewer:
         assert viewer.post(f"/ui/orders/{job.id}/cancel").status_code == 403
         assert "/cancel" not in viewer.get(f"/ui/orders/{job.id}").text
+
+
+def test_many_answers_are_shown_without_putting_all_of_them_together(
+    shell: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(shell, "classification", "Which?", [[f"text {n}"] for n in range(60)], options=OPTIONS)
+    with person(shell, job, job.link(), "Anna") as anna:
+        for _ in range(3):
+            answer(anna, tasks(anna)["tasks"][0], "cat")
+    with browser_of(shell) as owner:
+        place = f"/ui/orders/{job.id}"
+        whole = owner.get(place).text
+        assert "Answers, by datapoints" in whole
+        assert (whole.count('data-name="Who said what"'), whole.count("Anna: cat")) == (50, 3)
+        assert owner.get(f"{place}?after=50").text.count('data-name="Who said what"') == 10
+        assert 'href="?after=50"' in whole
+        monkeypatch.setattr("amends.web.orders._MOST_SUMMED", 2)
+        rough = owner.get(place).text
+        assert "Answers given" in rough
+        assert "3 of 180, from" in rough
+        assert (rough.count('data-name="Who said what"'), rough.count("Anna: cat")) == (50, 3)

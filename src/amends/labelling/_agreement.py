@@ -29,7 +29,7 @@ def krippendorff_alpha(votes: Votes) -> float | None:
     is_paired = each[task] > 1
     task, label, counts = task[is_paired], label[is_paired], counts[is_paired]
     alike = float((counts * (counts - 1) / (each[task] - 1)).sum())
-    of_label: Floats = np.bincount(label, counts, votes.labels)
+    of_label: Floats = np.bincount(label, counts, votes.labels).astype(np.float64)
     expected = float((of_label * (of_label - 1)).sum())
     if expected == total * (total - 1):
         return 1.0

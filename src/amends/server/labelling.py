@@ -6,7 +6,7 @@ Whatever changes something takes the transaction that it is done in, and raises 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from amends.database import Transaction
@@ -45,10 +45,20 @@ def definition_of(hub: Services, order: Order) -> JobDefinition:
     return definition
 
 
-def run_order(hub: Services, tx: Transaction, order: Order) -> Order:
+def look_over(hub: Services, definition: JobDefinition) -> int:
+    """Up to which datapoint all of the dataset can be asked about, looked at outside of any transaction, for ``run_order``.
+
+    ProblemError conflict where one cannot.
+    """
+    last, count, first = hub.store.orders.look_over(definition)
+    _refuse_unfit(definition, count, first)
+    return last
+
+
+def run_order(hub: Services, tx: Transaction, order: Order, looked_at: int) -> Order:
     """Start the order, or go on with one that is paused; one that runs is left as it is.
 
-    Its first tasks are there with the transaction, the others soon after, see ``Steward``: call ``hub.labelling_work.set()`` once it
+    looked_at: what ``look_over`` said. Its first tasks are there with the transaction, the others soon after, see ``Steward``: call ``hub.labelling_work.set()`` once it
     is durable.
     """
     orders = hub.store.orders
@@ -58,7 +68,7 @@ def run_order(hub: Services, tx: Transaction, order: Order) -> Order:
     is_new = current.until_seq is None
     definition = definition_of(hub, current)
     if is_new:
-        current = orders.fill(tx, _with_datapoints(hub, tx, current, definition), definition)
+        current = orders.fill(tx, _with_datapoints(hub, tx, current, definition, looked_at), definition)
     moved = _moved(hub, tx, current, "running")
     return _locked(hub, tx, order) if orders.complete(tx, order.id) else moved
 
@@ -75,8 +85,16 @@ def cancel_order(hub: Services, tx: Transaction, order: Order) -> Order:
     return current if current.status == "cancelled" else _moved(hub, tx, current, "cancelled")
 
 
-CHANGES: Final = {"run": run_order, "pause": pause_order, "cancel": cancel_order}
-"""What may be done with an order, by its name in paths and on buttons."""
+def change_order(hub: Services, order: Order, verb: str) -> Callable[[Transaction], Order]:
+    """What runs, pauses or cancels the order, by its name in paths and on buttons."""
+    match verb:
+        case "run":
+            looked_at = look_over(hub, definition_of(hub, order)) if order.until_seq is None else 0
+            return lambda tx: run_order(hub, tx, order, looked_at)
+        case "pause":
+            return lambda tx: pause_order(hub, tx, order)
+        case _:
+            return lambda tx: cancel_order(hub, tx, order)
 
 
 def _locked(hub: Services, tx: Transaction, order: Order) -> Order:
@@ -94,17 +112,21 @@ def _moved(hub: Services, tx: Transaction, order: Order, status: OrderStatus) ->
     return moved
 
 
-def _with_datapoints(hub: Services, tx: Transaction, order: Order, definition: JobDefinition) -> Order:
+def _with_datapoints(hub: Services, tx: Transaction, order: Order, definition: JobDefinition, looked_at: int) -> Order:
     """The order, to which the datapoints belong that there are now; ProblemError where there are none, or one does not fit."""
-    count, first = hub.store.orders.unfit(tx, order, definition)
-    if count:
-        lacks = "two assets to compare" if order.kind == "compare" else "answer_options, and neither has the definition"
-        detail = f"{count} datapoints lack {lacks}; the first is {first}"
-        raise ProblemError(invalid_state(detail, order_id=order.id, datapoint_id=first, unfit=count))
+    _refuse_unfit(definition, *hub.store.orders.unfit(tx, definition, looked_at))
     if not hub.store.orders.begin(tx, order):
         detail = "There is nothing to ask about: the dataset has no datapoints"
         raise ProblemError(invalid_state(detail, order_id=order.id, dataset_id=order.dataset_id))
     return _locked(hub, tx, order)
+
+
+def _refuse_unfit(definition: JobDefinition, count: int, first: str | None) -> None:
+    if count:
+        of_compare = definition.kind == "compare"
+        lacks = "two assets to compare" if of_compare else "answer_options, and neither has the definition"
+        detail = f"{count} datapoints lack {lacks}; the first is {first}"
+        raise ProblemError(invalid_state(detail, job_definition_id=definition.id, datapoint_id=first, unfit=count))
 
 
 # Tasks

@@ -38,6 +38,7 @@ MEDIA_TYPES: Final[Mapping[ResultsFormat, str]] = {
     "csv": "text/csv",
 }
 _PAGE: Final = 500
+_BLOCK_BYTES: Final = 64 << 10
 _MOST_LABELS: Final = 50
 """Beyond so many different answers a matrix of who confuses what with what means nothing."""
 _MOST_CELLS: Final = 4_000_000
@@ -161,7 +162,7 @@ def stream(hub: Services, order: Order, method: Method | None, chosen: ResultsFo
         raise ProblemError(validation_failed([FieldError.at(("query", "method"), message)]))
     aggregated = Aggregated.of(hub, order, method)
     pieces = {"json": _json, "ndjson": _ndjson, "csv": _csv}[chosen](hub, order, aggregated)
-    return StreamingResponse(pieces, headers={"Vary": "Accept"}, media_type=MEDIA_TYPES[chosen])
+    return StreamingResponse(_in_blocks(pieces), headers={"Vary": "Accept"}, media_type=MEDIA_TYPES[chosen])
 
 
 @dataclass
@@ -187,15 +188,24 @@ class Aggregated:
 
     @classmethod
     def of(cls, hub: Services, order: Order, method: Method | None) -> Aggregated:
-        annotators = hub.store.annotators.of_order(order.id)
-        weights = {one.id: accuracy(one.gold_right, one.gold_asked) for one in annotators}
         default: Method = "dawid_skene" if order.kind in _CHOSEN else "weighted"
-        found = cls(order, method or default, annotators, hub.store.annotators.counts(order.id), weights)
+        found = cls._unread(hub, order, method or default)
         if order.kind in _CHOSEN:
             found._choose(hub)
         elif found.method == "majority":
-            found.weights = dict.fromkeys(weights, 1.0)
+            found.weights = dict.fromkeys(found.weights, 1.0)
         return found
+
+    @classmethod
+    def roughly(cls, hub: Services, order: Order) -> Aggregated:
+        """What is known without reading every vote: how annotators fared where the truth is known."""
+        return cls._unread(hub, order, "weighted")
+
+    @classmethod
+    def _unread(cls, hub: Services, order: Order, method: Method) -> Aggregated:
+        annotators = hub.store.annotators.of_order(order.id)
+        weights = {one.id: accuracy(one.gold_right, one.gold_asked) for one in annotators}
+        return cls(order, method, annotators, hub.store.annotators.counts(order.id), weights)
 
     def _choose(self, hub: Services) -> None:
         from amends.labelling import dawid_skene, krippendorff_alpha, percent_agreement
@@ -263,7 +273,14 @@ class Aggregated:
 
 def lines(hub: Services, order: Order, aggregated: Aggregated) -> Iterator[dict[str, Any]]:
     """What was said of each datapoint, in the order in which they were added."""
-    for page, answered in _pages(hub, order):
+    return (line for _, line in numbered_lines(hub, order, aggregated))
+
+
+def numbered_lines(
+    hub: Services, order: Order, aggregated: Aggregated, after_seq: int = -1, at_once: int = _PAGE
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The same, each with its datapoint's seq, those behind ``after_seq``; so many are read at once."""
+    for page, answered in _pages(hub, order, after_seq, at_once):
         first, last = page[0].seq - 1, page[-1].seq
         datapoints = {one.seq: one for one in hub.store.datasets.datapoints(order.dataset_id, first, len(page))}
         skipped: dict[int, list[Skip]] = {}
@@ -271,24 +288,30 @@ def lines(hub: Services, order: Order, aggregated: Aggregated) -> Iterator[dict[
             skipped.setdefault(skip.seq, []).append(skip)
         for task in page:
             responses = answered.get(task.seq, [])
-            shown = _datapoint_members(datapoints.get(task.seq))
-            yield {
-                "object": "order.result",
-                "datapoint_id": task.datapoint_id,
-                "state": task.state,
-                **_verdict(aggregated, task, responses),
-                "responses": [_response_body(one, aggregated.weights) for one in responses],
-                "skips": [
-                    {"annotator_id": one.annotator_id, "reason": one.reason, "created_at": rfc3339(one.created_at)}
-                    for one in skipped.get(task.seq, ())
-                ],
-                **shown,
-                "gold": task.is_gold,
-                "truth": None if task.truth is None else _loads(task.truth),
-            }
+            yield (
+                task.seq,
+                {
+                    "object": "order.result",
+                    "datapoint_id": task.datapoint_id,
+                    "state": task.state,
+                    **_verdict(aggregated, task.seq, responses),
+                    "responses": [_response_body(one, aggregated.weights) for one in responses],
+                    "skips": [_skip_body(one) for one in skipped.get(task.seq, ())],
+                    **_datapoint_members(datapoints.get(task.seq)),
+                    "gold": task.is_gold,
+                    "truth": None if task.truth is None else _loads(task.truth),
+                },
+            )
 
 
-def _verdict(aggregated: Aggregated, task: Task, responses: Sequence[Answered]) -> dict[str, Any]:
+def answers(hub: Services, order: Order, aggregated: Aggregated) -> Iterator[tuple[Any, list[Answered]]]:
+    """What was said together of each datapoint that was answered, and the answers to it."""
+    for answered in _answered(hub, order):
+        for seq, responses in answered.items():
+            yield _verdict(aggregated, seq, responses)["answer"], responses
+
+
+def _verdict(aggregated: Aggregated, seq: int, responses: Sequence[Answered]) -> dict[str, Any]:
     """answer, confidence, agreement and distribution of one task."""
     if not responses:
         return {"answer": None, "confidence": None, "agreement": None, "distribution": []}
@@ -300,7 +323,7 @@ def _verdict(aggregated: Aggregated, task: Task, responses: Sequence[Answered]) 
     votes: dict[Any, int] = {}
     for one in responses:
         votes[one.answer] = votes.get(one.answer, 0) + 1
-    shares = aggregated.shares(task.seq, responses)
+    shares = aggregated.shares(seq, responses)
     whole = sum(shares.values())
     if not whole:
         shares, whole = {label: float(count) for label, count in votes.items()}, float(len(responses))
@@ -371,6 +394,10 @@ def _response_body(one: Answered, weights: Mapping[str, float]) -> dict[str, Any
     }
 
 
+def _skip_body(one: Skip) -> dict[str, Any]:
+    return {"annotator_id": one.annotator_id, "reason": one.reason, "created_at": rfc3339(one.created_at)}
+
+
 def _datapoint_members(datapoint: DatapointRecord | None) -> dict[str, Any]:
     if datapoint is None:  # deleted with its dataset
         return {"group": None, "context": None, "private_metadata": None, "assets": []}
@@ -431,8 +458,8 @@ def ranking(hub: Services, order: Order, aggregated: Aggregated) -> list[dict[st
     ]
 
 
-def summary(hub: Services, order: Order, aggregated: Aggregated) -> dict[str, Any]:
-    """All of the results but the lines."""
+def summary(hub: Services, order: Order, aggregated: Aggregated, *, has_ranking: bool = True) -> dict[str, Any]:
+    """All of the results but the lines. has_ranking: False leaves that out, for which every answer is read."""
     percent, alpha = (None if one is None else round(one, 6) for one in aggregated.agreement)
     return {
         "object": "order.results",
@@ -458,8 +485,21 @@ def summary(hub: Services, order: Order, aggregated: Aggregated) -> dict[str, An
             }
             for one in aggregated.annotators
         ],
-        "ranking": ranking(hub, order, aggregated),
+        "ranking": ranking(hub, order, aggregated) if has_ranking else [],
     }
+
+
+def _in_blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes, many lines at a time: each piece is fetched from a thread and sent by itself."""
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _BLOCK_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    yield b"".join(held)
 
 
 def _json(hub: Services, order: Order, aggregated: Aggregated) -> Iterator[bytes]:
@@ -494,10 +534,11 @@ def _cell(name: str, value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float) else encode(value).decode()
 
 
-def _pages(hub: Services, order: Order) -> Iterator[tuple[list[Task], dict[int, list[Answered]]]]:
+def _pages(
+    hub: Services, order: Order, after: int, at_once: int
+) -> Iterator[tuple[list[Task], dict[int, list[Answered]]]]:
     """The tasks, a page at a time, with their responses by seq."""
-    after = -1
-    while page := hub.store.tasks.after(order.id, after, _PAGE):
+    while page := hub.store.tasks.after(order.id, after, at_once):
         yield page, _responses(hub, order, page[0].seq, page[-1].seq)
         after = page[-1].seq
 

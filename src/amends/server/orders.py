@@ -21,7 +21,7 @@ from amends.server.auth import Caller
 from amends.server.changes import Work, changed, in_transaction
 from amends.server.idempotency import Guard, body_digest, idempotent
 from amends.server.job_definitions import Named, SettingsObject, find_definition, settings_body
-from amends.server.labelling import CHANGES, definition_of, find_order, run_order
+from amends.server.labelling import change_order, definition_of, find_order, look_over, run_order
 from amends.server.openapi import Responses, problems
 from amends.server.order_results import MEDIA_TYPES, Method, Results, results_format, stream
 from amends.server.pagination import After, Limit, Page, page
@@ -159,11 +159,12 @@ async def create_order(request: Request, hub: Hub, who: Who, body: NewOrder) -> 
 
     def plan() -> Work:
         definition = find_definition(hub, who, body.job_definition_id)
+        looked_at = look_over(hub, definition) if body.run else 0
 
         def make(tx: Transaction) -> dict[str, Any]:
             order_id = new_id("order_", now=hub.now())
             order = hub.store.orders.add(tx, order_id, definition, created_by=who.principal)
-            return order_body(run_order(hub, tx, order) if body.run else order)
+            return order_body(run_order(hub, tx, order, looked_at) if body.run else order)
 
         return make
 
@@ -199,7 +200,8 @@ async def _change(request: Request, hub: Services, who: Caller, order_id: str, v
     def plan() -> Work:
         order = find_order(hub, who.workspace_id, order_id)
         who.authorize(verb, _KIND, made_by=order.created_by)
-        return lambda tx: order_body(CHANGES[verb](hub, tx, order))
+        change = change_order(hub, order, verb)
+        return lambda tx: order_body(change(tx))
 
     response = await changed(request, plan)
     hub.labelling_work.set()

@@ -325,8 +325,7 @@ def _said(assets: Sequence[Asset]) -> str:
     return _encode([asset.to_dict() for asset in assets]).decode()
 
 
-def _assets(text: str) -> tuple[Asset, ...]:
-    return tuple(Asset(**members) for members in json.loads(text))
+_assets = msgspec.json.Decoder(tuple[Asset, ...]).decode
 
 
 def _text(value: Any) -> str:

@@ -168,13 +168,24 @@ class Orders:
         tx.execute(QUERIES.set_until, {"id": order.id, "until_seq": until})
         return int(until)
 
-    def unfit(self, tx: Transaction, order: Order, definition: JobDefinition) -> tuple[int, str | None]:
-        """How many of its dataset's datapoints cannot be asked about in this way, and the first one's id."""
-        options = None if definition.answer_options is None else to_text(list(definition.answer_options))
-        values = {"dataset_id": order.dataset_id, "kind": order.kind, "options": options}
+    def unfit(self, tx: Transaction, definition: JobDefinition, after_seq: int = 0) -> tuple[int, str | None]:
+        """How many of its dataset's datapoints behind ``after_seq`` cannot be asked about in this way, and the first one's id.
+
+        It looks at each of them, unless any would do.
+        """
+        kind = definition.kind
+        if kind != "compare" and not (kind == "classification" and definition.answer_options is None):
+            return 0, None
+        values = {"dataset_id": definition.dataset_id, "kind": kind, "options": None, "after": after_seq}
         row = tx.one(QUERIES.unfit_datapoints, values)
         assert row is not None
         return row[0], row[1]
+
+    def look_over(self, definition: JobDefinition) -> tuple[int, int, str | None]:
+        """The seq of the dataset's last datapoint and ``unfit`` as they stand now, so that no transaction has to look at all."""
+        with self._database.read() as tx:
+            last = tx.value(QUERIES.last_datapoint, {"dataset_id": definition.dataset_id}) or 0
+            return int(last), *self.unfit(tx, definition)
 
     def known_datapoints(self, tx: Transaction, dataset_id: str, ids: Sequence[str]) -> set[str]:
         """Those of the datapoints that the dataset has."""

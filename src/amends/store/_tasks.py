@@ -21,6 +21,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final, Literal, NamedTuple
 
 from amends.database import Database, Transaction, boot_id, load_queries
@@ -381,6 +382,25 @@ class Tasks:
         """What is right, of every gold task, by its seq."""
         with self._database.read() as tx:
             return {seq: json.loads(truth) for seq, truth in tx.execute(QUERIES.gold_truths, {"order_id": order_id})}
+
+    def most_given(self, order_id: str, limit: int) -> list[tuple[Any, int]]:
+        """The answers that were given most often, and how often."""
+        with self._database.read() as tx:
+            rows = tx.execute(QUERIES.answers_given, {"order_id": order_id, "limit": limit})
+            return [(json.loads(answer), count) for answer, count in rows]
+
+    def over_time(self, order_id: str, steps: int) -> list[tuple[float, int]]:
+        """How many answers there were when, at the end of each of so many steps of equal length; none without answers."""
+        with self._database.read() as tx:
+            first, last = tx.one(QUERIES.answering_time, {"order_id": order_id}) or (None, None)
+            if first is None:
+                return []
+            step = max((last - first) / steps, 0.001)
+            rows = list(tx.execute(QUERIES.answers_over_time, {"order_id": order_id, "first": first, "step": step}))
+        sums = accumulate(count for _, count in rows)
+        return [
+            (min(first + (number + 1) * step, last), so_far) for (number, _), so_far in zip(rows, sums, strict=True)
+        ]
 
     def skips(self, order_id: str, after_seq: int, until_seq: int) -> list[Skip]:
         values = {"order_id": order_id, "after": after_seq, "until": until_seq}

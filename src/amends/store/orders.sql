@@ -67,7 +67,7 @@ select max(seq) from datapoint where dataset_id = :dataset_id;
 -- name: unfit_datapoints
 -- Of a kind that compares: those with fewer than two assets; of one that classifies: those without answers to choose among.
 select count(*), min(id) from datapoint
-where dataset_id = :dataset_id and (
+where dataset_id = :dataset_id and seq > :after and (
   (:kind = 'compare' and json_array_length(assets) < 2)
   or (:kind = 'classification' and :options is null and answer_options is null));
 

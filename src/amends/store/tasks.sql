@@ -112,6 +112,17 @@ select distinct seq from response where order_id = :order_id and seq > :after or
 -- name: gold_truths
 select seq, truth from task where order_id = :order_id and truth is not null order by seq;
 
+-- name: answers_given
+-- The most frequent ones.
+select answer, count(*) from response where order_id = :order_id group by answer order by count(*) desc, answer limit :limit;
+
+-- name: answering_time
+select min(created_at), max(created_at) from response where order_id = :order_id;
+
+-- name: answers_over_time
+select floor((created_at - :first) / :step), count(*) from response where order_id = :order_id
+group by 1 order by 1;
+
 -- name: skips_between
 select seq, annotator_id, reason, created_at from skip
 where order_id = :order_id and seq > :after and seq <= :until order by seq, created_at, annotator_id;

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, Final, Literal, cast, get_args
 
 from fastapi import APIRouter, Path, Query
+from markupsafe import Markup
 from starlette.responses import Response
 
 from amends.models import MODELS
@@ -13,13 +16,13 @@ from amends.problems import ProblemError
 from amends.server import orders as api
 from amends.server.annotating import check_annotator
 from amends.server.labelling import definition_of, find_order
-from amends.server.order_results import Aggregated, lines, summary
+from amends.server.order_results import Aggregated, answers, numbered_lines, summary
 from amends.server.services import Services
 from amends.server.threads import in_thread
 from amends.store import JobDefinition, Order, OrderStatus
 from amends.web.datasets import THUMBNAILS
 from amends.web.media import thumb
-from amends.web.summing import Summing, words_of
+from amends.web.summing import MOST_BARS, POINTS, Summing, answers_plot, progress_plot, words_of
 from amends.web.visits import Looking, PageRoute, Visit, parsed, see_other
 
 router = APIRouter(prefix="/ui/orders", route_class=PageRoute, include_in_schema=False)
@@ -30,7 +33,8 @@ After = Annotated[str | None, Query(max_length=128)]
 _PAGE: Final = 25
 _SHOWN: Final = 50
 _MOST_SUMMED: Final = 20_000
-"""Answers beyond which a page does not put them together while somebody waits; the download does."""
+"""Answers beyond which a page does not put them all together while somebody waits; the download does."""
+_CHOSEN: Final = ("classification", "compare")
 _FORMATS: Final = {"json": "application/json", "jsonl": "application/x-ndjson", "csv": "text/csv"}
 _CHANGES: Final = {"run": api.run, "pause": api.pause, "cancel": api.cancel}
 
@@ -124,33 +128,51 @@ def _details(look: Visit, order: Order, after: int) -> dict[str, Any]:
 
 
 def _results(hub: Services, order: Order, after: int) -> dict[str, Any]:
-    """The results in sums and plots, and the lines behind the place ``after``."""
-    if order.responses > _MOST_SUMMED:
-        return {"sums": None, "rows": [], "further": None, "plots": [], "matrix": None, "names": {}}
-    aggregated = Aggregated.of(hub, order, None)
-    sums = summary(hub, order, aggregated)
-    summing = Summing({one["id"]: one["name"] for one in sums["annotators"] if one["responses"]})
-    rows: list[dict[str, Any]] = []
-    place = -1
-    for place, line in enumerate(lines(hub, order, aggregated)):
-        summing.add(line)
-        if place > after and len(rows) < _SHOWN:
-            rows.append({**line, "place": place, "words": words_of(line["answer"])})
+    """The results in sums and plots, and the lines behind the datapoint ``after``."""
+    is_rough = order.responses > _MOST_SUMMED
+    aggregated = Aggregated.roughly(hub, order) if is_rough else Aggregated.of(hub, order, None)
+    sums = summary(hub, order, aggregated, has_ranking=not is_rough)
+    page = list(islice(numbered_lines(hub, order, aggregated, after, _SHOWN + 1), _SHOWN + 1))
+    rows = [{**line, "words": words_of(line["answer"])} for _, line in page[:_SHOWN]]
     for row in rows:
         datapoint = hub.store.datasets.datapoint(order.workspace_id, row["datapoint_id"])
         row["thumb"] = None if datapoint is None else thumb(datapoint, THUMBNAILS)
-    needed = order.tasks * order.settings.responses_per_datapoint
-    drawn = [summing.progress_plot(needed)] if order.responses else []
-    if order.responses and order.kind in ("classification", "compare"):
-        drawn.insert(0, summing.answers_plot())
+    drawn, matrix = _rough_plots(hub, order) if is_rough else _plots(hub, order, aggregated, sums["annotators"])
     return {
         "sums": sums,
+        "is_rough": is_rough,
         "rows": rows,
-        "further": rows[-1]["place"] if rows and rows[-1]["place"] < place else None,
+        "further": page[_SHOWN - 1][0] if len(page) > _SHOWN else None,
         "plots": drawn,
-        "matrix": summing.agreement_plot() if summing.pairs else None,
+        "matrix": matrix,
         "names": {one["id"]: one["name"] for one in sums["annotators"]},
     }
+
+
+def _plots(
+    hub: Services, order: Order, aggregated: Aggregated, annotators: Sequence[Mapping[str, Any]]
+) -> tuple[list[Markup], Markup | None]:
+    """The plots, and who agrees with whom."""
+    summing = Summing({one["id"]: one["name"] for one in annotators if one["responses"]})
+    for answer, responses in answers(hub, order, aggregated):
+        summing.add(answer, responses)
+    drawn = [summing.progress_plot(_needed(order))] if order.responses else []
+    if order.responses and order.kind in _CHOSEN:
+        drawn.insert(0, summing.answers_plot())
+    return drawn, summing.agreement_plot() if summing.pairs else None
+
+
+def _rough_plots(hub: Services, order: Order) -> tuple[list[Markup], None]:
+    """Those that the database counts by itself."""
+    drawn = [progress_plot(hub.store.tasks.over_time(order.id, POINTS), _needed(order))]
+    if order.kind in _CHOSEN:
+        given = [(words_of(answer), count) for answer, count in hub.store.tasks.most_given(order.id, MOST_BARS)]
+        drawn.insert(0, answers_plot(given, order.responses, "Answers given"))
+    return drawn, None
+
+
+def _needed(order: Order) -> int:
+    return order.tasks * order.settings.responses_per_datapoint
 
 
 def _models(hub: Services, order: Order, definition: JobDefinition) -> list[str]:

@@ -1,4 +1,4 @@
-"""What an order's result lines say together, as plots: how often which answer, who agrees with whom, how far it was when."""
+"""What an order's answers say together, as plots: how often which answer, who agrees with whom, how far it was when."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from amends.store import Response
 from amends.web import plots
 
-_MOST_BARS: Final = 12
+MOST_BARS: Final = 12
 _MOST_NAMES: Final = 10
-_POINTS: Final = 120
+POINTS: Final = 120
 
 
 @dataclass(slots=True)
 class Summing:
-    """Sums over result lines, of which none need be kept. names: of the annotators, by their ids."""
+    """Sums over answered tasks, of which none need be kept. names: of the annotators, by their ids."""
 
     names: Mapping[str, str]
     answers: Counter[str] = field(default_factory=Counter)
@@ -29,23 +30,18 @@ class Summing:
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
     times: list[float] = field(default_factory=list)
 
-    def add(self, line: Mapping[str, Any]) -> None:
-        if line["answer"] is not None:
-            self.answers[words_of(line["answer"])] += 1
-        said = [(one["annotator_id"], json.dumps(one["answer"])) for one in line["responses"]]
-        for (one, answer), (other, theirs) in combinations(sorted(said), 2):
+    def add(self, answer: Any, responses: Sequence[Response]) -> None:
+        """Count a task by its answer, and what was said to it."""
+        self.answers[words_of(answer)] += 1
+        said = [(one.annotator_id, json.dumps(one.answer)) for one in responses]
+        for (one, given), (other, theirs) in combinations(sorted(said), 2):
             self.pairs[one, other] += 1
-            self.alike[one, other] += answer == theirs
-        self.times += [datetime.fromisoformat(one["created_at"]).timestamp() for one in line["responses"]]
+            self.alike[one, other] += given == theirs
+        self.times += [one.created_at for one in responses]
 
     def answers_plot(self) -> Markup:
         """The answers that most datapoints have got, and the rest together."""
-        common = self.answers.most_common(_MOST_BARS)
-        rest = self.answers.total() - sum(count for _, count in common)
-        slices = [plots.Slice(answer, count, f"{count:,}") for answer, count in common]
-        if rest:
-            slices.append(plots.Slice("other answers", rest, f"{rest:,}", "idle"))
-        return plots.bars(slices, title="Answers, by datapoints")
+        return answers_plot(self.answers.most_common(MOST_BARS), self.answers.total(), "Answers, by datapoints")
 
     def agreement_plot(self) -> Markup:
         """How often each two annotators said the same of what both answered."""
@@ -60,14 +56,26 @@ class Summing:
     def progress_plot(self, needed: int) -> Markup:
         """Answers over time. needed: how many there are to be."""
         times = sorted(self.times)
-        step = max(1, len(times) // _POINTS)
-        points = [
-            (at, float(number)) for number, at in enumerate(times, 1) if number % step == 0 or number == len(times)
-        ]
-        if times:
-            points.insert(0, (times[0], 0.0))
-        first, last = (_clock(times, end) for end in (0, -1))
-        return plots.line(points, title="Answers over time", most=max(needed, len(times)), first=first, last=last)
+        step = max(1, len(times) // POINTS)
+        points = [(at, number) for number, at in enumerate(times, 1) if number % step == 0 or number == len(times)]
+        return progress_plot([(times[0], 0), *points] if times else [], needed)
+
+
+def answers_plot(common: Sequence[tuple[str, int]], total: int, title: str) -> Markup:
+    """The most common answers, and the rest together."""
+    rest = total - sum(count for _, count in common)
+    slices = [plots.Slice(answer, count, f"{count:,}") for answer, count in common]
+    if rest > 0:
+        slices.append(plots.Slice("other answers", rest, f"{rest:,}", "idle"))
+    return plots.bars(slices, title=title)
+
+
+def progress_plot(points: Sequence[tuple[float, int]], needed: int) -> Markup:
+    """Answers over time: how many there were when. needed: how many there are to be."""
+    reached = points[-1][1] if points else 0
+    first, last = (_clock(points[end][0]) if points else "" for end in (0, -1))
+    drawn = [(at, float(count)) for at, count in points]
+    return plots.line(drawn, title="Answers over time", most=max(needed, reached), first=first, last=last)
 
 
 def words_of(answer: Any) -> str:
@@ -84,5 +92,5 @@ def _points(points: Sequence[Mapping[str, float]]) -> str:
     return f"{len(points)} at {places}{' …' if len(points) > 3 else ''}"
 
 
-def _clock(times: Sequence[float], end: int) -> str:
-    return datetime.fromtimestamp(times[end], UTC).strftime("%Y-%m-%d %H:%M UTC") if times else ""
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

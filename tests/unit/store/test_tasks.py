@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -322,6 +323,36 @@ def test_a_large_order_is_filled_in_slices_and_not_completed_before(database: Da
         finish(desk, ada)
     assert desk.order.status == "completed"
     assert desk.order_id not in store.orders.unfilled()
+
+
+def test_what_cannot_be_asked_is_found_outside_of_a_transaction_and_what_came_since_within(
+    database: Database, store: Store
+) -> None:
+    desk = new_order(database, store, datapoints=3, kind="compare", assets=2)
+    assert store.orders.look_over(desk.definition) == (3, 0, None)
+    alone = NewDatapoint("text", (Asset("text", text="alone"),))
+    (added,) = desk.write(lambda tx: store.datasets.add_datapoints(tx, desk.definition.dataset_id, [alone]))
+    assert desk.write(lambda tx: store.orders.unfit(tx, desk.definition, 3)) == (1, added.id)
+    assert store.orders.look_over(desk.definition) == (4, 1, added.id)
+    assert store.orders.look_over(replace(desk.definition, kind="free_text")) == (4, 0, None)
+
+
+def test_answers_are_counted_by_what_was_said_and_by_when(database: Database, store: Store, clock: FakeClock) -> None:
+    desk = new_order(database, store, datapoints=4, responses_per_datapoint=2)
+    assert store.tasks.over_time(desk.order_id, 10) == []
+    desk.run()
+    began = clock.time()
+    for name in ("ada", "bob"):
+        annotator = desk.annotator(name)
+        for _ in range(3):
+            desk.respond(desk.next(annotator), OPTIONS[0] if name == "ada" else OPTIONS[1])
+            clock.advance(10.0)
+    assert store.tasks.most_given(desk.order_id, 5) == [(OPTIONS[0], 3), (OPTIONS[1], 3)]
+    assert store.tasks.most_given(desk.order_id, 1) == [(OPTIONS[0], 3)]
+    assert store.tasks.over_time(desk.order_id, 5) == [
+        (pytest.approx(began + at), count) for at, count in ((10, 1), (20, 2), (30, 3), (40, 4), (50, 5), (50, 6))
+    ]
+    assert store.tasks.answered(desk.order_id, after_seq=1, limit=1) == [2]
 
 
 def test_an_invitation_opens_its_order_until_the_next_one(database: Database, store: Store) -> None:
