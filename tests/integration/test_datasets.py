@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ import pytest
 from amends.engine import Engine, EngineSettings
 from amends.ledger import Ledger
 from amends.server.composition import processor_settings
+from amends.server.fetches import FetchClerk
 from amends.server.housekeeping import Housekeeping
 from amends.server.settings import Settings
 from amends.server.sweep import BlobSweep
@@ -376,6 +378,51 @@ def test_a_dataset_that_is_deleted_takes_its_fetches_along(
     Housekeeping(fetching.owner.services).tick()
     assert dataset not in store.datasets.deleted()
     assert store.datasets.used([sha(picture(15))]) == set()
+
+
+def test_what_was_fetched_for_a_dataset_that_is_gone_is_nobodys(
+    client: httpx2.Client, fetching: RunningServer, dataset: str, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.pages["/late.jpg"] = answer(picture(16), Content_Type="image/jpeg")
+    body = add(client, dataset, {"assets": [{"url": host.url("/late.jpg")}]})
+    services = fetching.owner.services
+    workspace_id = services.default_workspace_id
+    end = time.monotonic() + 60
+    while (fetch := services.store.fetches.get(workspace_id, body["run_id"])) and fetch.settled_at is None:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert fetch
+    urls = services.store.fetches.urls
+
+    def deleted_meanwhile(run_id: str, seqs: Any) -> dict[int, str]:
+        found = urls(run_id, seqs)
+        client.delete(f"/v1/datasets/{dataset}")
+        Housekeeping(services).tick()
+        return found
+
+    monkeypatch.setattr(services.store.fetches, "urls", deleted_meanwhile)
+    FetchClerk(services)._take_over(replace(fetch, read_to=-1))
+    assert services.store.datasets.used([sha(picture(16))]) == set()
+
+
+def test_a_fetch_that_cannot_be_seen_to_does_not_keep_the_others(
+    client: httpx2.Client, fetching: RunningServer, dataset: str, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, stuck = fetching.owner.services.store, f"run_{uuid4().hex}"
+    urls = store.fetches.urls
+
+    def none_of_the_stuck(run_id: str, seqs: Any) -> dict[int, str]:
+        if run_id == stuck:
+            raise OSError("not this one")
+        return urls(run_id, seqs)
+
+    host.pages["/stuck.jpg"] = silent
+    host.pages["/after.jpg"] = answer(picture(17), Content_Type="image/jpeg")
+    stuck = add(client, dataset, {"assets": [{"url": host.url("/stuck.jpg")}]})["run_id"]
+    monkeypatch.setattr(store.fetches, "urls", none_of_the_stuck)
+    body = add(client, dataset, {"assets": [{"url": host.url("/after.jpg")}]})
+    assert settled(client, body)[0]["status"] == "created"
+    monkeypatch.undo()
 
 
 def test_who_may_only_read_adds_nothing(client: httpx2.Client, fetching: RunningServer, dataset: str) -> None:

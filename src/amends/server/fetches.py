@@ -73,10 +73,12 @@ class FetchClerk(Rounds):
         for fetch in fetches:
             if self.stopping.is_set():
                 break
+            if self.is_left_alone(fetch.run_id):
+                continue
             try:
                 self.see_to(fetch)
             except Exception as error:
-                self.rest(error, run_id=fetch.run_id)
+                self.put_off(fetch.run_id, error, run_id=fetch.run_id)
         return bool(fetches)
 
     def _give_up(self, run_id: str) -> None:
@@ -104,6 +106,8 @@ class FetchClerk(Rounds):
                 problems: dict[int, dict[str, Any]] = problems,
                 last: int = last,
             ) -> None:
+                if not self._hub.store.datasets.stands(tx, fetch.dataset_id):
+                    return  # deleted just now: its contents would stay for ever
                 contents = [one.content for one in found.values()]
                 self._hub.store.datasets.add_contents(tx, fetch.dataset_id, fetch.workspace_id, contents)
                 self._hub.store.fetches.take_over(tx, fetch, found, problems, last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -43,6 +44,7 @@ class Rounds:
         self._late_seconds = late_seconds
         self._rest_seconds = rest_seconds
         self._trouble = Trouble(logging.getLogger(logger))
+        self._alone_until: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, name=f"amends-{name}", daemon=True)
 
     def start(self) -> None:
@@ -63,6 +65,21 @@ class Rounds:
         """Note what went wrong, and let some time pass. about: what could not be seen to."""
         self._trouble.note(self._event, error, **about)
         self.stopping.wait(self._rest_seconds)
+
+    def put_off(self, name: str, error: Exception, **about: object) -> None:
+        """Note what went wrong with one thing, which is left alone for some time, while the others are seen to."""
+        self._trouble.note(self._event, error, **about)
+        self.leave_alone(name)
+
+    def leave_alone(self, name: str) -> None:
+        self._alone_until[name] = time.monotonic() + self._rest_seconds
+
+    def is_left_alone(self, name: str) -> bool:
+        """Whether something went wrong with it a moment ago."""
+        is_so = time.monotonic() < self._alone_until.get(name, 0.0)
+        if not is_so:
+            self._alone_until.pop(name, None)
+        return is_so
 
     def _run(self) -> None:
         while not self.stopping.is_set():

@@ -168,10 +168,13 @@ class Steward(Rounds):
             raise _Stopped
 
     def _see_to(self, work: Callable[[Any], None], what: Any) -> None:
+        name = str(getattr(what, "id", what))
+        if self.is_left_alone(name):
+            return
         try:
             self._check_going()
             work(what)
         except _Stopped:
             return
         except Exception as error:
-            self.rest(error, what=getattr(what, "id", what))
+            self.put_off(name, error, what=name)

@@ -172,6 +172,11 @@ class Datasets:
         tx.execute(QUERIES.delete_dataset, {"id": dataset_id, "workspace_id": workspace_id, "now": self._now()})
         return tx.changes == 1
 
+    def stands(self, tx: Transaction, dataset_id: str) -> bool:
+        """Whether it is there, and stays so until the transaction ends."""
+        tx.lock(QUERIES.lock_dataset, (dataset_id,))
+        return tx.value(QUERIES.is_standing, {"id": dataset_id}) is not None
+
     def deleted(self, limit: int = 100) -> list[str]:
         """Deleted datasets that still have rows."""
         with self._database.read() as tx:

@@ -84,7 +84,7 @@ class Fetches:
             row = tx.one(QUERIES.get_fetch, {"run_id": run_id, "workspace_id": workspace_id})
         return FetchRecord(*row) if row else None
 
-    def unsettled(self, limit: int = 100) -> list[FetchRecord]:
+    def unsettled(self, limit: int = 100_000) -> list[FetchRecord]:
         """Of all workspaces, the oldest first."""
         with self._database.read() as tx:
             return [FetchRecord(*row) for row in tx.execute(QUERIES.unsettled_fetches, {"limit": limit})]

@@ -20,6 +20,9 @@ order by id desc limit :limit;
 -- name: delete_dataset
 update dataset set deleted_at = :now where id = :id and workspace_id = :workspace_id and deleted_at is null;
 
+-- name: is_standing
+select 1 from dataset where id = :id and deleted_at is null;
+
 -- name: count_datapoints
 select datapoints from dataset where id = ?;
 
