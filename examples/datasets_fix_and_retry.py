@@ -36,6 +36,8 @@ def main(folder: Path, originals: Path) -> None:
             fixed = [mended(failure, originals) for failure in error.detailed_failures]
             succeeded, failed = error.dataset.add_datapoints(fixed)
             print(f"{len(succeeded)} mended, {len(failed)} still fail")
+            if error.order is None:
+                sys.exit("None of the pictures stood, so no order was made: give a folder of which some are good.")
             order = error.order
         order.run()  # what was added until now belongs to it
         print(
@@ -44,4 +46,6 @@ def main(folder: Path, originals: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -25,10 +25,14 @@ def main(folder: Path) -> None:
             )
         except FailedUploadException as error:
             print(error)  # in groups, with examples and what to do about each
+            if error.order is None:
+                sys.exit("Nothing stands, so there is nothing to go on with.")
             order = error.order  # made with what succeeded
         order.run()
         print(f"{order.id} is {order.get_status()}.")
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     main(Path(sys.argv[1]))

@@ -38,7 +38,7 @@ def make(client: Client) -> None:
 def finish(client: Client, order_id: str | None) -> None:
     if order_id is None:
         left_behind = client.order.find_orders(name=NAME, status="created")
-        order = next(iter(left_behind))
+        order = next(iter(left_behind), None) or sys.exit(f"No order called {NAME!r} waits to be run.")
     else:
         order = client.order.get_order_by_id(order_id)
     print(f"{order.id} is {order.get_status()}")

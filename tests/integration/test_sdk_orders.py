@@ -189,6 +189,8 @@ def test_what_is_said_beside_datapoints_must_fit_them(client: Client) -> None:
     make = client.order.create_free_text_order
     with pytest.raises(ValueError, match="contexts has 1 entries for 2 datapoints"):
         make("n", "?", ["a", "b"], data_type="text", contexts=["x"])
+    with pytest.raises(ValueError, match="there is nothing to ask about"):
+        make("n", "?", [])
     with pytest.raises(TypeError, match="not one string"):
         make("n", "?", "abc", data_type="text")
     with pytest.raises(ValueError, match="has its own context"):

@@ -124,7 +124,7 @@ class FailedUploadException(AmendsError):
     def __str__(self) -> str:
         failed = len(self.detailed_failures)
         stand = self.total - failed
-        head = f"{failed:,} of {self.total:,} datapoints failed ({failed / max(self.total, 1):.2%}), {stand:,} stand"
+        head = f"{failed:,} of {self.total:,} datapoints failed ({_share(failed, self.total)}), {stand:,} stand"
         where = f" in dataset {self.dataset.name!r} ({self.dataset.id})" if self.dataset is not None else ""
         lines = [f"{head}{where}."]
         groups = _kinds(self.detailed_failures)
@@ -178,10 +178,23 @@ def _told(group: Sequence[FailedUpload]) -> list[str]:
     lines = [f"  {len(group):,} × {first.error_type}{at}. {first.problem.remedy.hint}"]
     for failure in group[:_EXAMPLES]:
         asset = failure.item.asset if isinstance(failure.item.asset, str) else ", ".join(failure.item.asset)
-        lines.append(f"    {_short(asset)}: {_short(failure.error_message)}")
+        lines.append(f"    {_narrow(asset)}: {_short(failure.error_message)}")
     if len(group) > _EXAMPLES:
         lines.append(f"    … and {len(group) - _EXAMPLES:,} more")
     return lines
+
+
+def _share(failed: int, total: int) -> str:
+    """In per cent; what is not nothing is not shown as nothing."""
+    share = failed / max(total, 1)
+    return "<0.01%" if 0 < share < 0.00005 else f"{share:.2%}"
+
+
+def _narrow(asset: str) -> str:
+    """An asset on one line: its beginning and its end, where the file's name stands."""
+    line = " ".join(asset.split())
+    half = _SHOWN_CHARS // 2
+    return line if len(line) <= _SHOWN_CHARS else f"{line[: half - 1]}…{line[-half:]}"
 
 
 def _short(text: str) -> str:

@@ -162,10 +162,12 @@ class Invitation(Record):
 
 
 def datapoints_of(shown: Shown, options: JobOptions) -> list[Datapoint]:
-    """The datapoints with what is said of each. ValueError where that is of another number; TypeError for a single string."""
+    """The datapoints with what is said of each. ValueError for none, or what is of another number; TypeError for a single string."""
     if isinstance(shown, str):
         raise TypeError("datapoints is an iterable of strings, lists of strings or Datapoints, not one string")
     listed = list(shown)
+    if not listed:
+        raise ValueError("datapoints is empty: there is nothing to ask about")
     beside: dict[str, Sequence[Any]] = {}
     for name, member in (("contexts", "context"), ("media_contexts", "media_context"), ("private_metadata",) * 2):
         values: Any = options.get(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -136,6 +137,12 @@ def test_its_text_is_readable_at_three_failures_and_at_thirty_thousand() -> None
     assert "… and 28,997 more" in text
     assert len(text) < 2_500
     assert len(text.splitlines()) < 15
+
+
+def test_its_text_hides_neither_a_small_share_nor_the_end_of_a_long_name() -> None:
+    text = str(raised([unread(f"/data/{'folder/' * 40}last.png")], 1_000_000))
+    assert "1 of 1,000,000 datapoints failed (<0.01%), 999,999 stand" in text
+    assert re.search(r"^    /data/folder/.{,150}….{,150}/last\.png: ", text, re.MULTILINE)
 
 
 def test_it_groups_crosses_processes_and_retries() -> None:
