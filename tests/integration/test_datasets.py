@@ -21,6 +21,7 @@ from amends.server.fetches import FetchClerk
 from amends.server.housekeeping import Housekeeping
 from amends.server.settings import Settings
 from amends.server.sweep import BlobSweep
+from amends.store import FetchRecord
 from tests.hosts import Host, answer, running_host, silent
 from tests.pictures import broken_picture, picture
 from tests.postgres import database_of
@@ -406,23 +407,23 @@ def test_what_was_fetched_for_a_dataset_that_is_gone_is_nobodys(
 
 
 def test_a_fetch_that_cannot_be_seen_to_does_not_keep_the_others(
-    client: httpx2.Client, fetching: RunningServer, dataset: str, host: Host, monkeypatch: pytest.MonkeyPatch
+    fetching: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, stuck = fetching.owner.services.store, f"run_{uuid4().hex}"
-    urls = store.fetches.urls
+    clerk, seen = FetchClerk(fetching.owner.services), list[str]()
+    fetches = [FetchRecord(name, "ds_gone", "ws_gone", -1, None, 1.0) for name in ("stuck", "fine")]
 
-    def none_of_the_stuck(run_id: str, seqs: Any) -> dict[int, str]:
-        if run_id == stuck:
+    def see_to(fetch: FetchRecord) -> None:
+        seen.append(fetch.run_id)
+        if fetch.run_id == "stuck":
             raise OSError("not this one")
-        return urls(run_id, seqs)
 
-    host.pages["/stuck.jpg"] = silent
-    host.pages["/after.jpg"] = answer(picture(17), Content_Type="image/jpeg")
-    stuck = add(client, dataset, {"assets": [{"url": host.url("/stuck.jpg")}]})["run_id"]
-    monkeypatch.setattr(store.fetches, "urls", none_of_the_stuck)
-    body = add(client, dataset, {"assets": [{"url": host.url("/after.jpg")}]})
-    assert settled(client, body)[0]["status"] == "created"
-    monkeypatch.undo()
+    monkeypatch.setattr(clerk, "see_to", see_to)
+    monkeypatch.setattr(clerk, "_rest_seconds", 3_600.0)
+    with monkeypatch.context() as given:
+        given.setattr(fetching.owner.services.store.fetches, "unsettled", lambda: fetches)
+        assert clerk._look_at_all()
+        assert clerk._look_at_all()
+    assert seen == ["stuck", "fine", "fine"]
 
 
 def test_who_may_only_read_adds_nothing(client: httpx2.Client, fetching: RunningServer, dataset: str) -> None:

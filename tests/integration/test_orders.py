@@ -400,7 +400,7 @@ def test_an_estimate_says_what_a_model_would_cost(server: RunningServer, client:
 
 
 def test_a_model_answers_every_task_as_an_annotator_of_its_own(server: RunningServer, client: httpx2.Client) -> None:
-    words = ["I want my money back for this order", "The app crashes when I open it"]
+    words = ["I want my money back for this order", "The app crashes when I open it" + " and so on" * 7_000]
     dataset_id, _ = dataset_on(server, *texts(*words))
     definition_id = define(
         client, dataset_id, answer_options=["refund", "bug report"], settings={"responses_per_datapoint": 1}
@@ -420,6 +420,8 @@ def test_a_model_answers_every_task_as_an_annotator_of_its_own(server: RunningSe
     )
     run = client.get(f"/v1/runs/{annotator['run_id']}").json()
     assert (annotator["responses"], run["status"], run["kind"]) == (2, "completed", "annotate")
+    items = server.ledger.items(annotator["run_id"], after=-1, limit=10)
+    assert [payload[:1] for _, _, payload in items] == [b"{", b"@"]  # a long one lies apart
 
 
 @pytest.mark.parametrize(

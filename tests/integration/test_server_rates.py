@@ -14,6 +14,9 @@ from amends import Client
 from amends.client import RetryEvent
 from amends.exceptions import RateLimitError
 from amends.problems import problem
+from amends.server.rounds import Rounds
+from amends.store import Annotator
+from tests.engines import until
 from tests.jobs import Job
 from tests.ledgers import manifest_of, read
 from tests.problem_shape import assert_problem
@@ -100,7 +103,10 @@ def test_the_local_socket_is_not_limited(tight: RunningServer) -> None:
             assert local.post(f"/v1/runs/{run_id}/cancel").status_code == 200
 
 
-def test_a_workspace_with_all_its_batches_running_is_asked_to_wait(tmp_path: Path) -> None:
+def test_a_workspace_with_all_its_batches_running_is_asked_to_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Rounds, "leave_alone", lambda rounds, name: None)  # it looks again at once
     with running_server(tmp_path / "data", engine=None, **TIGHT) as server, server.client() as client:
         first, second = (
             client.post("/v1/batch-predictions", json=BATCH, headers={"idempotency-key": key}) for key in "ab"
@@ -117,11 +123,24 @@ def test_a_workspace_with_all_its_batches_running_is_asked_to_wait(tmp_path: Pat
         assert again.headers["idempotency-replayed"] == "true"
         with server.client(server.new_key(workspace="elsewhere")) as stranger:
             assert stranger.post("/v1/batch-predictions", json=BATCH).status_code == 200
+        # A model that is to answer an order waits, too, until there is room for the run that asks it.
+        job = Job(server, "classification", "What is it?", [["a text"]], options=["a", "b"])
+        job.add_model("local/classify")
+        time.sleep(0.7)
+        assert model_of(server, job).run_state == "waiting"
+        end(server, second.json()["id"])
+        until(lambda: model_of(server, job).run_state != "waiting")
+        end(server, str(model_of(server, job).run_id))
         # Nothing of it was kept: with room again the same key makes a batch.
         end(server, first.json()["id"])
         made = client.post("/v1/batch-predictions", json=BATCH, headers={"idempotency-key": "c"})
         assert made.status_code == 200
         assert "idempotency-replayed" not in made.headers
+
+
+def model_of(server: RunningServer, job: Job) -> Annotator:
+    (model,) = server.owner.services.store.annotators.of_order(job.id)
+    return model
 
 
 def end(server: RunningServer, run_id: str) -> None:

@@ -9,13 +9,15 @@ transaction that moves the cursor past it, and an annotator has one response at 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any, Final
 
 import msgspec
 
 from amends.database import Transaction
-from amends.ledger import CreditExceeded, InvalidTransition, Run, filled_lines
+from amends.ledger import CreditExceeded, InvalidTransition, NewItem, Run, TooManyRuns, filled_lines
 from amends.server.annotating import new_item, new_run
+from amends.server.items import MAX_INLINE_BYTES
 from amends.server.labelling import definition_of
 from amends.server.rounds import Rounds
 from amends.server.services import Services
@@ -24,7 +26,7 @@ from amends.store import Annotator, ModelAnswer, Order
 _LOOK_SECONDS: Final = 0.1
 """How late a model's outcome becomes a response."""
 _IDLE_SECONDS: Final = 0.5
-_ITEMS_AT_ONCE: Final = 1_000
+_ITEMS_AT_ONCE: Final = 200
 _LINES_AT_ONCE: Final = 500
 
 
@@ -94,19 +96,22 @@ class Steward(Rounds):
             return  # it waits for a top-up; to find that out at the end would mean to make the run ten times a second
         while ledger.clean():
             pass  # a run of this id that another process was receiving when it died
+        pins = ExitStack()
         try:
-            ledger.open_run(run)
-            for items in self._items(order):
-                ledger.append(run.id, [new_item(definition, datapoint) for datapoint in items])
+            ledger.open_run(run, most=self._hub.settings.limits.running_batches)
+            for datapoints in self._items(order):
+                ledger.append(run.id, [self._kept(new_item(definition, one), pins) for one in datapoints])
                 self._check_going()
             set_running: Callable[[Any], None] = lambda tx: self._hub.store.annotators.set_run_state(  # noqa: E731
                 tx, annotator.id, "running"
             )
             ledger.seal(run.id, validate=True, also=set_running)
-        except CreditExceeded:
-            return  # another took what there was
+        except (CreditExceeded, TooManyRuns):
+            self.leave_alone(annotator.id)  # another took what there was, or others of the workspace have to end first
+            return
         finally:
             ledger.abandon(run.id)  # no effect on a sealed one
+            pins.close()
         if self._hub.engine is not None:
             self._hub.engine.wake()
 
@@ -117,6 +122,13 @@ class Steward(Rounds):
             if wanted:
                 yield wanted
             after = datapoints[-1].seq
+
+    def _kept(self, item: NewItem, pins: ExitStack) -> NewItem:
+        """The item, with a long payload stored apart and kept from the sweep until the ledger points to it."""
+        if len(item.payload) <= MAX_INLINE_BYTES:
+            return item
+        pins.enter_context(self._hub.pins.pinned(item.input_hash.hex()))
+        return item._replace(payload=b"@" + self._hub.blobs.put(item.payload).sha256.encode())
 
     def take(self, annotator: Annotator) -> None:
         """Let what a model said since become responses; end with the run."""
