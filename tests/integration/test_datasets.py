@@ -6,8 +6,10 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +24,7 @@ from amends.server.housekeeping import Housekeeping
 from amends.server.settings import Settings
 from amends.server.sweep import BlobSweep
 from amends.store import FetchRecord
+from tests.engines import until
 from tests.hosts import Host, answer, running_host, silent
 from tests.pictures import broken_picture, picture
 from tests.postgres import database_of
@@ -424,6 +427,35 @@ def test_a_fetch_that_cannot_be_seen_to_does_not_keep_the_others(
         assert clerk._look_at_all()
         assert clerk._look_at_all()
     assert seen == ["stuck", "fine", "fine"]
+
+
+def test_bodies_are_not_held_without_bounds(
+    client: httpx2.Client, fetching: RunningServer, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, go_on = fetching.owner.services.held, Event()
+    monkeypatch.setattr(held, "most", 100_000)
+    path, lines = f"/v1/datasets/{dataset}/datapoints", json.dumps(text("word " * 10_000)).encode() + b"\n"
+    ndjson = {"Content-Type": "application/x-ndjson"}
+
+    def slowly() -> Iterator[bytes]:
+        yield lines * 2
+        assert go_on.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(client.post, path, content=slowly(), headers=ndjson)
+        until(lambda: held.size > 90_000)
+        many: list[dict[str, Any]] = [
+            {"content": lines, "headers": ndjson},
+            {"content": b"[" + lines + b"]", "headers": {"Content-Type": "application/json"}},
+            {"files": {"datapoints": (None, lines)}},
+        ]
+        for body in many:
+            assert int(assert_problem(client.post(path, **body), "service_unavailable")["retry_after"]) == 1
+        go_on.set()
+        assert statuses(slow.result().json()) == ["created", "existing"]
+    for body in many:
+        assert statuses(client.post(path, **body).json()) == ["existing"]
+    until(lambda: held.size == 0)
 
 
 def test_who_may_only_read_adds_nothing(client: httpx2.Client, fetching: RunningServer, dataset: str) -> None:

@@ -27,7 +27,6 @@ from amends.server.assets import Resolver, content_of
 from amends.server.bundles import Bundle, BundledFile, BundleReader
 from amends.server.datapoints import DatapointBody, Sent, read_datapoints
 from amends.server.idempotency import Guard, digest_of, idempotent
-from amends.server.limits import too_large
 from amends.server.receiving import Receiving
 from amends.server.services import Services, caller, services
 from amends.server.threads import in_thread
@@ -53,7 +52,10 @@ class _Failed(NamedTuple):
 async def add(request: Request, dataset: DatasetRecord) -> Response:
     """Add what the request holds to the dataset; answers with the outcome of each datapoint, in order."""
     hub = services(request)
-    async with idempotent(request, None) as guard, BundleReader(hub.blobs, hub.settings.limits) as reader:
+    async with (
+        idempotent(request, None) as guard,
+        BundleReader(hub.blobs, hub.settings.limits, hub.held) as reader,
+    ):
         bundle = await _read(request, reader)
         # Thousands of them take a while, in which other requests are to be answered.
         sent = await in_thread(
@@ -71,20 +73,11 @@ async def _read(request: Request, reader: BundleReader) -> Bundle:
     if media_type == _FORM:
         return await reader.read(request)
     if media_type in _NDJSON:
-        return Bundle(await _whole(request), True, ())
+        return await reader.read_lines(request)
     if media_type == _JSON or media_type.endswith("+json"):
         return Bundle(await request.body(), False, ())
     allowed = f"{_JSON}, application/x-ndjson or {_FORM}"
     raise ProblemError(problem("unsupported_media_type", f"Datapoints are {allowed}, not {media_type}"))
-
-
-async def _whole(request: Request) -> bytes:
-    limit, body = services(request).settings.limits.json_body_bytes, bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > limit:
-            raise too_large(limit, "NDJSON body")
-    return bytes(body)
 
 
 def _digest(sent: Sequence[Sent], files: Sequence[BundledFile]) -> bytes:

@@ -16,7 +16,7 @@ from fastapi import Request
 
 from amends.blobs import BlobWriter, LocalBlobs
 from amends.problems import ProblemError, problem
-from amends.server.limits import too_large
+from amends.server.limits import Held, Hold, too_large
 from amends.server.multipart import FormParser, Part, invalid_part
 from amends.server.settings import LimitSettings
 
@@ -53,10 +53,11 @@ class Bundle:
 class BundleReader(FormParser):
     """Reads one form; used as a context manager, whose end removes what was not made a blob."""
 
-    def __init__(self, blobs: LocalBlobs, limits: LimitSettings) -> None:
+    def __init__(self, blobs: LocalBlobs, limits: LimitSettings, held: Held) -> None:
         super().__init__(limits)
         self._blobs = blobs
         self._stack = ExitStack()
+        self._hold = Hold(held)
         self._files: dict[str, BundledFile] = {}
         self._file: BundledFile | None = None
         self._datapoints: Part | None = None
@@ -66,6 +67,7 @@ class BundleReader(FormParser):
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        self._hold.release()
         await asyncio.to_thread(self._stack.close)
 
     async def read(self, request: Request) -> Bundle:
@@ -74,6 +76,16 @@ class BundleReader(FormParser):
         part = self._datapoints or Part()
         is_ndjson = not (part.media_type or "").lower().startswith(_JSON)
         return Bundle(bytes(part.value), is_ndjson, list(self._files.values()))
+
+    async def read_lines(self, request: Request) -> Bundle:
+        """The same for a body that is NDJSON and no form."""
+        limit, lines = self._limits.json_body_bytes, bytearray()
+        async for piece in request.stream():
+            if len(lines) + len(piece) > limit:
+                raise too_large(limit, "NDJSON body")
+            self._hold.add(len(piece))
+            lines += piece
+        return Bundle(bytes(lines), True, ())
 
     def _open_part(self, part: Part) -> None:
         if part.name == DATAPOINTS:
@@ -93,6 +105,7 @@ class BundleReader(FormParser):
             self._part.value += data
             if len(self._part.value) > self._limits.json_body_bytes:
                 raise too_large(self._limits.json_body_bytes, f"field {DATAPOINTS}")
+            self._hold.add(len(data))
             return
         self._file.size += len(data)
         if self._file.size > self._limits.file_bytes:

@@ -70,7 +70,7 @@ class Entrance:
         self._services = services
         self._authenticator = Authenticator(services)
         self._throttle = services.throttle
-        self._limits = Limits(app, limits)
+        self._limits = Limits(app, limits, services.held)
         self._simulating = Simulating(self._limits)
         self._log = structlog.get_logger("amends.server").bind()
         self._tells_of_reading: bool = self._log.is_enabled_for(logging.DEBUG)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
@@ -32,11 +31,32 @@ _STREAMED: Final = (
 )
 
 
-@dataclass(slots=True)
-class _Hold:
-    """What is held of one request's body, in bytes."""
+class Held:
+    """What is held in memory of the bodies of all requests together, for the event loop alone. most: bytes; beyond it whoever sends
+    more is asked to come again, unless nobody else holds any."""
 
-    size: int = 0
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.size = 0
+
+
+class Hold:
+    """What is held of one body, until its ``release``. size: bytes."""
+
+    def __init__(self, held: Held) -> None:
+        self.size = 0
+        self._held = held
+
+    def add(self, size: int) -> None:
+        """ProblemError service_unavailable where it is too much with what others hold."""
+        self.size += size
+        self._held.size += size
+        if self._held.size > self._held.most and self._held.size > self.size:
+            raise ProblemError(problem("service_unavailable", retry_after=_BUSY_SECONDS))
+
+    def release(self) -> None:
+        self._held.size -= self.size
+        self.size = 0
 
 
 class Limits:
@@ -45,10 +65,10 @@ class Limits:
     What is held of all bodies together is bounded too: beyond that a request is asked to come again.
     """
 
-    def __init__(self, app: ASGIApp, limits: LimitSettings) -> None:
+    def __init__(self, app: ASGIApp, limits: LimitSettings, held: Held) -> None:
         self.app = app
         self.limits = limits
-        self._held_bytes = 0
+        self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._check_headers(scope)
@@ -56,11 +76,11 @@ class Limits:
         if not _has_body(scope) or _header(scope, b"content-type").lower().startswith(_STREAMED):
             await self.app(scope, receive, send)
             return
-        hold = _Hold()
+        hold = Hold(self._held)
         try:
             await self.app(scope, await self._read(scope, receive, hold), send)
         finally:
-            self._held_bytes -= hold.size
+            hold.release()
 
     def _check_headers(self, scope: Scope) -> None:
         size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
@@ -72,7 +92,7 @@ class Limits:
                 )
             )
 
-    async def _read(self, scope: Scope, receive: Receive, hold: _Hold) -> Receive:
+    async def _read(self, scope: Scope, receive: Receive, hold: Hold) -> Receive:
         limit = self.limits.json_body_bytes
         declared = _header(scope, b"content-length")
         if declared.isdigit() and int(declared) > limit:
@@ -83,12 +103,9 @@ class Limits:
             if message["type"] != "http.request":
                 return _then(message, receive)
             pieces.append(message.get("body", b""))
-            hold.size += len(pieces[-1])
-            self._held_bytes += len(pieces[-1])
-            if hold.size > limit:
+            if hold.size + len(pieces[-1]) > limit:
                 raise too_large(limit, "JSON body")
-            if self._held_bytes > self.limits.json_bodies_bytes and self._held_bytes > hold.size:
-                raise ProblemError(problem("service_unavailable", retry_after=_BUSY_SECONDS))
+            hold.add(len(pieces[-1]))
             if not message.get("more_body"):
                 break
         body = b"".join(pieces)

@@ -41,6 +41,7 @@ from amends.server.fetches import FetchClerk
 from amends.server.housekeeping import Housekeeping
 from amends.server.idempotency import Idempotency
 from amends.server.inspector import Inspector
+from amends.server.limits import Held
 from amends.server.logins import Logins
 from amends.server.logs import configure_logs
 from amends.server.metrics import Metrics
@@ -203,6 +204,7 @@ class Owner:
             tokens=Tokens(sealing, now=time.time),
             logins=Logins(database, store, passwords),
             throttle=Throttle(self._settings.limits),
+            held=Held(self._settings.limits.json_bodies_bytes),
             metrics=metrics,
             public_url=(settings.server.public_url or self.url or EMBEDDED_URL).rstrip("/"),
             default_workspace_id=workspace.id,

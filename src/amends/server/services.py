@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from amends.server.auth import Caller
     from amends.server.idempotency import Idempotency
     from amends.server.inspector import Inspector
+    from amends.server.limits import Held
     from amends.server.logins import Logins
     from amends.server.metrics import Metrics
     from amends.server.sealing import Sealing
@@ -59,6 +60,7 @@ class Services:
     tokens: Tokens
     logins: Logins
     throttle: Throttle
+    held: Held
     metrics: Metrics
     public_url: str
     default_workspace_id: str

@@ -88,7 +88,8 @@ class LimitSettings:
 
     json_body_bytes: int = _setting(64 << 20, "Largest JSON body.")
     json_bodies_bytes: int = _setting(
-        128 << 20, "JSON bodies held at once, all requests together; beyond it they wait outside."
+        128 << 20,
+        "Bodies of JSON, and of datapoints, held at once, all requests together; beyond it they wait outside.",
     )
     ndjson_line_bytes: int = _setting(16 << 20, "Longest line of an NDJSON body.")
     file_bytes: int = _setting(50_000_000_000, "Largest file.")
