@@ -5,8 +5,8 @@ SHELL := /bin/bash
 VENV  := .venv
 BIN   := $(VENV)/bin
 READY := $(VENV)/.installed
-# One more than the cores of a small machine: many tests wait for processes that they have killed.
-JOBS  ?= 3
+# Twice the cores of a small machine: many tests wait for processes that they have killed, or for a time to be up.
+JOBS  ?= 4
 SEEDS ?= 2000
 
 # Where it is set every process that the tests start would compile all that it imports anew, which doubles what a start takes.

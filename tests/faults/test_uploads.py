@@ -58,9 +58,8 @@ class Sender:
         return place
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_killed_at_random_moments_uploads_go_on_and_make_one_file_each(tmp_path: Path, seed: int) -> None:
-    draw, kills, key = Random(seed), 6, ""
+def test_killed_at_random_moments_uploads_go_on_and_make_one_file_each(tmp_path: Path) -> None:
+    draw, kills, key = Random(), 6, ""
     sender = Sender({f"{number}": os.urandom(draw.randint(1, 5_000_000)) for number in range(12)})
     is_whole = False
     while not is_whole:

@@ -214,7 +214,7 @@ def test_file_that_is_refused_is_named(amends: Commands, tmp_path: Path) -> None
 
 
 def test_killed_retry_is_followed_by_the_same_command(amends: Commands, tmp_path: Path) -> None:
-    items = 20_000
+    items = 8_000
     (tmp_path / "m.jsonl").write_text(
         "\n".join(json.dumps({"text": f"nothing of note, {n} times"}) for n in range(items))
     )

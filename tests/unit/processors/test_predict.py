@@ -367,7 +367,7 @@ def test_smollm2_keeps_to_a_schema(child):
     )
 
 
-def test_smollm2_says_when_an_item_is_too_long_or_its_answer_does_not_end(child):
+def test_smollm2_says_when_an_item_is_too_long_or_its_answer_does_not_end(child, monkeypatch):
     result = child.run(job("local/smollm2"), {"input": "word " * 5_000})
     assert failure(result) == ("payload_too_large", "PAYLOAD_TOO_LARGE")
     assert result.problem.extensions["unit"] == "tokens"
@@ -376,6 +376,7 @@ def test_smollm2_says_when_an_item_is_too_long_or_its_answer_does_not_end(child)
         "properties": {"a": {"type": "array", "items": {"const": "again"}, "minItems": 2000}},
         "required": ["a"],
     }
+    monkeypatch.setattr("amends.models._smollm2.MAX_TOKENS", 100)
     assert failure(child.run(job("local/smollm2", output_schema=endless), {"input": "x"}))[0] == "prediction_failed"
 
 
