@@ -8,6 +8,8 @@ READY := $(VENV)/.installed
 # Twice the cores of a small machine: many tests wait for processes that they have killed, or for a time to be up.
 JOBS  ?= 4
 SEEDS ?= 2000
+# A module's tests share its servers, so they stay together; which modules come first says tests/conftest.py.
+SPREAD := --dist=loadfile --no-loadscope-reorder
 
 # Where it is set every process that the tests start would compile all that it imports anew, which doubles what a start takes.
 unexport PYTHONDONTWRITEBYTECODE
@@ -19,10 +21,10 @@ demo: $(READY)          ## the main job over real files, some of them broken
 	@$(BIN)/python examples/demo.py
 
 test: $(READY)          ## the whole test suite, on SQLite
-	AMENDS_TEST_DATABASE=sqlite $(BIN)/pytest -n $(JOBS) --dist=worksteal
+	AMENDS_TEST_DATABASE=sqlite $(BIN)/pytest -n $(JOBS) $(SPREAD)
 
 test-postgres: $(READY)  ## what uses a database, on PostgreSQL
-	AMENDS_TEST_DATABASE=postgres $(BIN)/pytest -n $(JOBS) --dist=worksteal
+	AMENDS_TEST_DATABASE=postgres $(BIN)/pytest -n $(JOBS) $(SPREAD)
 
 lint: $(READY)          ## what CI checks without running the code
 	$(BIN)/ruff check .

@@ -46,10 +46,12 @@ OWN = frozenset(
 
 
 FIRST = (
-    "faults/test_killed_journal.py", "faults/test_killed_server.py", "faults/test_killed_run.py", "integration/test_demo.py",
-    "faults/test_openai_kill.py", "faults/test_credit_runs_out.py", "browser", "faults", "integration",
+    "integration/test_cli_run.py", "integration/test_cli_server.py", "faults/test_killed_server.py",
+    "faults/test_provider_trouble.py", "faults/test_two_at_once.py", "faults/test_killed_journal.py",
+    "browser/test_labelling.py", "integration/test_openai_batches.py", "faults", "browser", "integration", "contract",
 )  # fmt: skip
-"""What takes long, the longest first: what is begun last must not keep a worker busy when the others have nothing left."""
+"""Modules that take long, the longest first: a process takes one after the other, and what is begun last must not keep it busy
+when the others have nothing left."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -55,7 +55,7 @@ def behind_everything(level: str, data: Path) -> tuple[FastAPI, str, Any]:
     owner = Owner(settings, listen=True, engine=None)
     owner.__enter__()  # until this process ends
     assert owner.first_key is not None
-    app = create_app(owner.services, routers=[router])
+    app = create_app(owner.services, routes=router.routes)
     protocol = protocol_for(owner.services.public_url, settings.limits.header_bytes)
     return app, owner.first_key.secret, protocol
 

@@ -56,7 +56,7 @@ PLACES = ["in-the-route", "in-a-thread", "in-a-dependency", "beneath-another"]
 
 def ask(shell: RunningServer, path: str, **headers: str) -> httpx2.Response:
     async def send() -> httpx2.Response:
-        app = create_app(shell.owner.services, routers=[raising])
+        app = create_app(shell.owner.services, routes=raising.routes)
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
             return await client.get(path, headers=headers)
 
@@ -92,7 +92,7 @@ def test_an_extension_overwrites_no_standard_member(shell: RunningServer) -> Non
         )
 
     async def send() -> httpx2.Response:
-        app = create_app(shell.owner.services, routers=[routes])
+        app = create_app(shell.owner.services, routes=routes.routes)
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
             return await client.get("/sly")
 

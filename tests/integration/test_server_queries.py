@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from fastapi.routing import APIRoute
 
-from amends.server.app import ROUTERS, describe
+from amends.server.app import GROUPS, describe
+from amends.server.groups import each_route
 from amends.server.queries import known_parameters
 from tests.problem_shape import assert_problem
 from tests.servers import RunningServer
@@ -33,7 +34,7 @@ def test_an_unknown_query_parameter_is_refused_by_name(shell: RunningServer, pat
 
 def test_what_is_known_is_what_the_openapi_document_lists() -> None:
     document = describe()["paths"]
-    for route in (one for router in ROUTERS for one in router.routes if isinstance(one, APIRoute)):
+    for route in (one for one in each_route(GROUPS) if isinstance(one, APIRoute)):
         for method in (name.lower() for name in route.methods if route.include_in_schema):
             listed = document[route.path_format][method].get("parameters", ())
             assert known_parameters(route.dependant) == {one["name"] for one in listed if one["in"] == "query"}, (

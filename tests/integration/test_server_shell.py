@@ -330,7 +330,7 @@ async def crash_midway(request: Request) -> StreamingResponse:
 
 
 async def get(shell: RunningServer, path: str, **headers: str) -> httpx2.Response:
-    app = create_app(shell.owner.services, routers=[crashing, files.router])
+    app = create_app(shell.owner.services, routes=[*crashing.routes, *files.router.routes])
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://x", headers={"x-api-key": shell.key}) as client:
         return await client.get(path, headers=headers)

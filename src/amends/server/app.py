@@ -2,64 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from amends import __version__
 from amends.problems import ProblemError, problem
-from amends.server import (
-    accounts,
-    batches,
-    credits,
-    datasets,
-    files,
-    health,
-    invitations,
-    job_definitions,
-    keys,
-    metrics,
-    openai,
-    orders,
-    pages,
-    reference,
-    runs,
-    tasks,
-    uploads,
-    users,
-    webhooks,
-)
 from amends.server.entrance import Entrance
+from amends.server.groups import Group, each_route
 from amends.server.openapi import openapi
 from amends.server.services import Services
 
-ROUTERS: Final[Sequence[APIRouter]] = (
-    files.router,
-    uploads.router,
-    batches.router,
-    runs.router,
-    datasets.router,
-    keys.router,
-    accounts.router,
-    users.router,
-    invitations.router,
-    webhooks.router,
-    credits.router,
-    job_definitions.router,
-    orders.router,
-    tasks.router,
-    *openai.ROUTERS,
-    pages.router,
-    health.router,
-    metrics.router,
-    reference.router,
+GROUPS: Final[Sequence[BaseRoute]] = (
+    Group("amends.server.files", "/v1/files"),
+    Group("amends.server.uploads", "/v1/uploads"),
+    Group("amends.server.batches", "/v1/batch-predictions"),
+    Group("amends.server.runs", "/v1/runs"),
+    Group("amends.server.datasets", "/v1/datasets", "/v1/datapoints"),
+    Group("amends.server.keys", "/v1/api-keys", "/v1/me"),
+    Group("amends.server.accounts", "/api/auth"),
+    Group("amends.server.users", "/v1/users"),
+    Group("amends.server.invitations", "/v1/invitations"),
+    Group("amends.server.webhooks", "/v1/webhooks"),
+    Group("amends.server.credits", "/v1/credits"),
+    Group("amends.server.job_definitions", "/v1/job-definitions"),
+    Group("amends.server.orders", "/v1/orders"),
+    Group("amends.server.tasks", "/v1/orders", "/v1/task-leases"),
+    Group("amends.server.openai.files", "/openai/v1/files"),
+    Group("amends.server.openai.batches", "/openai/v1/batches"),
+    Group("amends.server.openai.models", "/openai/v1/models"),
+    Group("amends.server.openai.synchronous", "/openai/v1/chat", "/openai/v1/embeddings"),
+    Group("amends.server.pages", "/errors"),
+    Group("amends.server.health", "/health"),
+    Group("amends.server.metrics", "/metrics"),
+    Group("amends.server.reference", "/docs", "/openapi.json"),
 )
 _DESCRIPTION: Final = (
     "Bulk AI-data work in which every item ends in a result or in a typed failure that says why, whose fault it is, whether to try "
@@ -67,22 +51,20 @@ _DESCRIPTION: Final = (
 )
 
 
-def create_app(services: Services, *, routers: Iterable[APIRouter] = ROUTERS) -> FastAPI:
+def create_app(services: Services, *, routes: Sequence[BaseRoute] = GROUPS) -> FastAPI:
     """Put the application together: the entrance, then the routes."""
-    app = _routed(list(routers), [Middleware(Entrance, services=services)])
+    app = _routed(routes, [Middleware(Entrance, services=services)])
     app.state.amends = services
     return app
 
 
 def describe() -> dict[str, Any]:
     """The OpenAPI document, for whoever has no server at hand."""
-    return openapi(_routed(ROUTERS, []))
+    return openapi(_routed(GROUPS, []))
 
 
-def _routed(chosen: Sequence[APIRouter], middleware: Sequence[Middleware]) -> FastAPI:
-    # Taken as they are and not included, which would have every request search its route twice.
-    routes = [route for router in chosen for route in router.routes]
-    pass_on = _pass_on([route for route in routes if isinstance(route, APIRoute)])
+def _routed(routes: Sequence[BaseRoute], middleware: Sequence[Middleware]) -> FastAPI:
+    pass_on = _pass_on(routes)
     app = FastAPI(
         title="Amends",
         version=__version__,
@@ -91,7 +73,7 @@ def _routed(chosen: Sequence[APIRouter], middleware: Sequence[Middleware]) -> Fa
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        routes=routes,
+        routes=list(routes),
         telemetry={
             "tracing": False,
             "metrics": False,
@@ -104,13 +86,15 @@ def _routed(chosen: Sequence[APIRouter], middleware: Sequence[Middleware]) -> Fa
     return app
 
 
-def _pass_on(routes: Sequence[APIRoute]) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
+def _pass_on(routes: Sequence[BaseRoute]) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
     """The framework's handler for what it would answer itself: left to ErrorHandling, with what only the router knows."""
 
     async def handle(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:
             # The framework names the methods of the first matching route only.
-            matching = [route.methods or set() for route in routes if route.path_regex.match(request.url.path)]
+            path = request.url.path
+            known = (route for route in each_route(routes, path) if isinstance(route, APIRoute))
+            matching = [route.methods or set() for route in known if route.path_regex.match(path)]
             raise ProblemError(problem("method_not_allowed", allow=sorted(set().union(*matching)))) from error
         if isinstance(error, RequestValidationError) and isinstance(error.body, bytes) and error.body:
             # Bytes are what the framework did not take for JSON. That they are no object is not what is wrong with them.

@@ -15,6 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from amends import __version__
 from amends.problems import CATALOGUE, Dialect, problem, render
 from amends.server.auth import OPEN
+from amends.server.groups import each_route
 from amends.server.rates import kind_of
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -81,7 +82,7 @@ def openapi(app: FastAPI) -> dict[str, Any]:
             openapi_version="3.1.0",
             summary=app.summary,
             description=app.description,
-            routes=app.routes,
+            routes=list(each_route(app.routes)),
             tags=app.openapi_tags,
         )
         _complete(document)

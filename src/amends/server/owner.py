@@ -20,13 +20,13 @@ from types import TracebackType
 from typing import cast
 
 import structlog
-from fastapi import APIRouter
+from starlette.routing import BaseRoute
 
 from amends.blobs import LocalBlobs, Partials
 from amends.database import Database, Transaction, masked
 from amends.engine import Engine
 from amends.ledger import Ledger
-from amends.server.app import ROUTERS, create_app
+from amends.server.app import GROUPS, create_app
 from amends.server.composition import ledger_on, make_answering, make_engine, processors
 from amends.server.deliveries import Deliveries
 from amends.server.directory import (
@@ -109,7 +109,7 @@ class Owner:
         command: str = "command",
         listen: bool = False,
         engine: EngineFactory | None = make_engine,
-        pages: Sequence[APIRouter] = (),
+        pages: Sequence[BaseRoute] = (),
     ) -> None:
         """command: what ``find_owner`` tells others of it. engine: makes what moves the runs; None leaves them where they are.
         pages: what it answers besides the API.
@@ -212,7 +212,7 @@ class Owner:
         )
 
     def _answer(self, stack: ExitStack, directory: DataDirectory, listener: sockets.socket | None) -> None:
-        app = create_app(self.services, routers=(*ROUTERS, *self._pages))
+        app = create_app(self.services, routes=(*GROUPS, *self._pages))
         grace = self._settings.engine.grace_seconds
         protocol = protocol_for(self.services.public_url, self._settings.limits.header_bytes)
         sites = [Site(AsOwner(app), directory.listen(), protocol, grace)]
@@ -231,7 +231,7 @@ class Owner:
         return self._listen and not self._settings.server.no_auth
 
 
-def serve(settings: Settings, *, pages: Sequence[APIRouter] = ()) -> int:
+def serve(settings: Settings, *, pages: Sequence[BaseRoute] = ()) -> int:
     """Serve until SIGTERM or SIGINT; a second signal does not wait for running work. Returns the exit code.
 
     The first key goes to stdout, everything else to stderr. Raises StartError, NewerDatabase, DatabaseUnusable.

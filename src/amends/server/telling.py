@@ -11,7 +11,6 @@ import structlog
 from amends.database import Database, Transaction, rfc3339
 from amends.ledger import Run, Told
 from amends.resilience import Closed, Opened
-from amends.server.orders import order_body
 from amends.server.wire import KIND, batch_body
 from amends.store import EventType, Order, Webhooks
 
@@ -48,6 +47,10 @@ def tell_of_orders(webhooks: Webhooks) -> Callable[[Transaction, Order], None]:
     """In the transaction in which an order's status changes."""
 
     def told(tx: Transaction, order: Order) -> None:
+        from amends.server.orders import (
+            order_body,
+        )  # a group of routes, made when it is asked for: see amends.server.groups
+
         webhooks.emit(tx, order.workspace_id, _OF_ORDER[order.status], order_body(order))
 
     return told

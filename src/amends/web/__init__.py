@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from typing import Final
 
-from fastapi import APIRouter
+from starlette.routing import BaseRoute
 
-from amends.web import credits, datasets, keys, labelling, orders, runs, sign_in, standing, static_files, webhooks
+from amends.server.groups import Group
 
-PAGES: Final[Sequence[APIRouter]] = (
-    runs.router,
-    datasets.router,
-    orders.router,
-    labelling.router,
-    sign_in.router,
-    standing.router,
-    credits.router,
-    keys.router,
-    webhooks.router,
-    static_files.router,
+PAGES: Final[Sequence[BaseRoute]] = (
+    Group("amends.web.runs", "/", "/ui/runs"),
+    Group("amends.web.datasets", "/ui/datasets", "/ui/thumbnails"),
+    Group("amends.web.orders", "/ui/orders"),
+    Group("amends.web.labelling", "/label"),
+    Group("amends.web.sign_in", "/ui/sign-in", "/ui/session", "/ui/sign-out"),
+    Group("amends.web.standing", "/ui/upstreams", "/ui/limits"),
+    Group("amends.web.credits", "/ui/credits"),
+    Group("amends.web.keys", "/ui/keys"),
+    Group("amends.web.webhooks", "/ui/webhooks"),
+    Group("amends.web.static_files", "/ui/static"),
 )
 """What ``amends serve`` answers besides the API."""
 

@@ -2,7 +2,3 @@
 
 Refused requests answer 400 and name the parameter, as that client expects; everything else is the catalogue's, in its dialect.
 """
-
-from amends.server.openai import batches, files, models, synchronous
-
-ROUTERS = (files.router, batches.router, models.router, synchronous.router)
