@@ -51,7 +51,7 @@ OPERATIONS = {found.ok().label: found.ok() for found in _LOADED}
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_with_a_key_nothing_undocumented_is_answered(fuzzed: RunningServer, operation: str) -> None:
-    @settings(BOUNDED, max_examples=15)
+    @settings(BOUNDED, max_examples=10)
     @given(case=OPERATIONS[operation].as_strategy())
     def send(case: schemathesis.Case[Any]) -> None:
         _send(fuzzed, case, {"Authorization": f"Bearer {fuzzed.key}"})

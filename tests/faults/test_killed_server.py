@@ -29,7 +29,7 @@ class MortalServer:
 
     def __init__(self, place: Path, database: str | None = None) -> None:
         self.data = place / "data"
-        self._environ = {"AMENDS_ENGINE_WORKERS": "1", **({"AMENDS_DATABASE": database} if database else {})}
+        self._environ = {"AMENDS_ENGINE_WORKERS": "2", **({"AMENDS_DATABASE": database} if database else {})}
         self.kills = 0
         self._port = free_port()
         self._stack = ExitStack()

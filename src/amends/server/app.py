@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import cache
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -58,6 +59,7 @@ def create_app(services: Services, *, routes: Sequence[BaseRoute] = GROUPS) -> F
     return app
 
 
+@cache
 def describe() -> dict[str, Any]:
     """The OpenAPI document, for whoever has no server at hand."""
     return openapi(_routed(GROUPS, []))
