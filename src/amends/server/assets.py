@@ -143,6 +143,11 @@ def fetched(url: str, found: Fetched | None) -> Asset:
     return Asset("url", sha256, media_type, size, found.filename, url, width=width, height=height)
 
 
+def asset_name(asset: Asset) -> str:
+    """What an asset is called: its text, URL or file name, else its content's hash."""
+    return asset.text or asset.url or asset.filename or str(asset.sha256)
+
+
 def content_of(asset: Asset) -> Content | None:
     """The content that is stored of it; None of a text, and of a URL that is not fetched."""
     if asset.sha256 is None or asset.media_type is None or asset.bytes is None:

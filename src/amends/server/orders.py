@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from amends.database import Duplicate, Transaction, new_id, rfc3339
 from amends.problems import ProblemError, duplicate, idempotency_conflict, invalid_state
+from amends.server.aggregates import Method
 from amends.server.annotating import check_annotator
 from amends.server.answers import json_response
 from amends.server.auth import Caller
@@ -23,7 +24,7 @@ from amends.server.idempotency import Guard, body_digest, idempotent
 from amends.server.job_definitions import Named, SettingsObject, find_definition, settings_body
 from amends.server.labelling import change_order, definition_of, find_order, look_over, run_order
 from amends.server.openapi import Responses, problems
-from amends.server.order_results import MEDIA_TYPES, Method, Results, results_format, stream
+from amends.server.order_results import MEDIA_TYPES, Results, results_format, stream
 from amends.server.pagination import After, Limit, Page, page
 from amends.server.prices import credits, price_of
 from amends.server.routing import Route

@@ -14,9 +14,10 @@ from starlette.responses import Response
 from amends.models import MODELS
 from amends.problems import ProblemError
 from amends.server import orders as api
+from amends.server.aggregates import Aggregated
 from amends.server.annotating import check_annotator
 from amends.server.labelling import definition_of, find_order
-from amends.server.order_results import Aggregated, answers, numbered_lines, summary
+from amends.server.order_results import answers, numbered_lines, summary
 from amends.server.services import Services
 from amends.server.threads import in_thread
 from amends.store import JobDefinition, Order, OrderStatus
