@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from amends.server import passwords
@@ -106,3 +107,10 @@ def shell(tmp_path_factory: pytest.TempPathFactory, sql_dialect: str) -> Iterato
         running_server(tmp_path_factory.mktemp("shell") / "data", engine=None, database=database) as running,
     ):
         yield running
+
+
+@pytest.fixture(scope="module")
+def client(server: RunningServer) -> Iterator[httpx2.Client]:
+    """A plain client of the owner, of the module's server."""
+    with server.client() as opened:
+        yield opened

@@ -25,12 +25,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def client(server: RunningServer) -> Iterator[httpx2.Client]:
-    with server.client() as client:
-        yield client
-
-
 @pytest.fixture
 def batch(server: RunningServer, client: httpx2.Client) -> str:
     return ended(server, client, NAMES, FAILING)

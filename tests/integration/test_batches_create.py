@@ -25,12 +25,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-@pytest.fixture
-def client(server: RunningServer) -> Iterator[httpx2.Client]:
-    with server.client() as client:
-        yield client
-
-
 def items(count: int) -> list[dict[str, Any]]:
     return [{"custom_id": f"c{n}", "input": {"n": n}} for n in range(count)]
 

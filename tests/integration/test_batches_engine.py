@@ -23,12 +23,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def client(server: RunningServer) -> Iterator[httpx2.Client]:
-    with server.client() as client:
-        yield client
-
-
 def settled(client: httpx2.Client, run_id: str, *, paused: str | None = None) -> dict[str, Any]:
     """The batch when it has ended, or waits for ``paused``. The counts sum whenever it is looked at."""
     end = time.monotonic() + 60

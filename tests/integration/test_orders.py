@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -16,12 +16,6 @@ from tests.problem_shape import assert_problem
 from tests.servers import RunningServer
 
 OPTIONS = ["cat", "dog"]
-
-
-@pytest.fixture(scope="module")
-def client(server: RunningServer) -> Iterator[httpx2.Client]:
-    with server.client() as opened:
-        yield opened
 
 
 def define(client: httpx2.Client, dataset_id: str, kind: str = "classification", **more: Any) -> str:

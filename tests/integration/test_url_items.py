@@ -36,12 +36,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def client(server: RunningServer) -> Iterator[httpx2.Client]:
-    with server.client() as client:
-        yield client
-
-
 def run(client: httpx2.Client, items: list[dict[str, Any]], model: str = "local/extract") -> tuple[str, dict[str, Any]]:
     """A batch of such items when it has ended: its id, and its lines by custom_id."""
     schema = SCHEMA if model == "local/extract" else None

@@ -42,12 +42,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, sql_dialect: str) -> Iterat
         yield running
 
 
-@pytest.fixture(scope="module")
-def client(server: RunningServer) -> Iterator[httpx2.Client]:
-    with server.client() as opened:
-        yield opened
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with running_receiver() as running:
