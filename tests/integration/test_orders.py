@@ -316,6 +316,10 @@ def test_definitions_that_do_not_fit_together_name_every_fault(server: RunningSe
     body = {**body, "kind": "classification", "dataset_id": dataset_id, "answer_options": OPTIONS, **gold}
     (fault,) = assert_problem(client.post("/v1/job-definitions", json=body), "validation_failed")["errors"]
     assert fault["pointer"] == "/settings/gold/0/datapoint_id"
+    long = [{"datapoint_id": "dp_x", "answer": "a" * 10_000}] * 30
+    body = {**body, "kind": "free_text", "answer_options": None, "settings": {"gold": long}}
+    (fault,) = assert_problem(client.post("/v1/job-definitions", json=body), "validation_failed")["errors"]
+    assert (fault["pointer"], "at most 262144 bytes" in fault["message"]) == ("/settings/gold", True)
 
 
 def test_an_order_left_behind_is_found_by_name_and_status(server: RunningServer, client: httpx2.Client) -> None:

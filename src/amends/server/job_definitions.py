@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -29,6 +30,8 @@ Named = Annotated[str | None, Query(max_length=256, description="Only those whos
 Line = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
 
 MAX_GOLD: Final = 1_000
+MAX_GOLD_BYTES: Final = 256 << 10
+"""Of all known answers together: they are read with the order at each answer."""
 _PLACE: Final = ("body",)
 
 
@@ -198,6 +201,8 @@ def _faults(body: NewJobDefinition) -> list[FieldError]:
         faults.append(_fault("settings", message, "confidence_threshold"))
     if body.settings.gold and body.kind == "locate":
         faults.append(_fault("settings", "Points are never quite the same, so locate has no gold", "gold"))
+    if len(json.dumps([gold.answer for gold in body.settings.gold])) > MAX_GOLD_BYTES:
+        faults.append(_fault("settings", f"The known answers have at most {MAX_GOLD_BYTES} bytes as JSON", "gold"))
     return faults
 
 
