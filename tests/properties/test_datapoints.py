@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,3 +84,14 @@ def test_each_of_an_array_is_judged_by_itself(values: list[Any]) -> None:
             assert all(error.pointer.startswith(f"/{one.index}") for error in one.problem.errors)
         else:
             assert one.body == DatapointBody.model_validate(value)
+
+
+@pytest.mark.parametrize(("body", "is_ndjson"), [(b"[" + b"1," * 300_000 + b"1]", False), (b"1\n" * 300_001, True)])
+def test_a_body_of_far_too_many_is_refused_before_it_is_taken_apart(body: bytes, *, is_ndjson: bool) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProblemError, match="300001"):
+            read_datapoints(body, 64, is_ndjson=is_ndjson)
+        assert tracemalloc.get_traced_memory()[1] < 12e6
+    finally:
+        tracemalloc.stop()

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from amends.fetching import MAX_URL_CHARS
 from amends.problems import FieldError, Problem, ProblemError, problem, validation_failed
+from amends.server.arrays import array_pieces
 from amends.server.limits import is_deeper
 from amends.server.wire import field_error
 
@@ -23,6 +24,8 @@ MAX_METADATA_BYTES: Final = 16 << 10
 MAX_TEXT: Final = 100_000
 
 _NUL: Final = "\0"
+_PIECE_BYTES: Final = 64 << 10
+_raw_array = msgspec.json.Decoder(list[msgspec.Raw])
 _SHA256: Final = r"^[0-9a-f]{64}$"
 
 Words = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT, pattern=r"\S")]
@@ -118,22 +121,30 @@ def read_datapoints(data: bytes, nesting: int, *, is_ndjson: bool) -> list[Sent]
 
 
 def _lines(data: bytes) -> Sequence[bytes]:
-    lines = data.removesuffix(b"\n").split(b"\n") if data.strip() else []
-    _check_count(len(lines))
-    return lines
+    """Counted before they are taken apart: a body may be nothing but millions of line ends."""
+    text = data.removesuffix(b"\n")
+    _check_count(text.count(b"\n") + 1 if data.strip() else 0)
+    return text.split(b"\n")
 
 
 def _elements(data: bytes) -> Sequence[bytes]:
+    """Some at a time, and no more kept than are taken, for the same reason."""
+    found: list[bytes] = []
+    count = 0
     try:
-        elements = msgspec.json.decode(data, type=list[msgspec.Raw])
-    except msgspec.ValidationError:
-        raise ProblemError(
-            validation_failed([FieldError.at(("body",), "Input should be a valid list", "list_type")])
-        ) from None
+        whole = msgspec.json.decode(data.strip(), type=msgspec.Raw)
+        if bytes(memoryview(whole)[:1]) != b"[":
+            raise ProblemError(
+                validation_failed([FieldError.at(("body",), "Input should be a valid list", "list_type")])
+            )
+        for _, piece in array_pieces(whole, _PIECE_BYTES):
+            elements = _raw_array.decode(piece)
+            count += len(elements)
+            found += map(bytes, elements[: MAX_DATAPOINTS - len(found)])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProblemError(problem("malformed_request", f"The body is not JSON: {error}")) from error
-    _check_count(len(elements))
-    return [bytes(element) for element in elements]
+    _check_count(count)
+    return found
 
 
 def _check_count(count: int) -> None:
