@@ -138,15 +138,7 @@ def download(
         elif not _is_the_rest(answer, done):
             raise malformed(answer, "the range is not the one asked for")
         etag = answer.headers.get("etag")
-        sink.seek(done)
-        sink.truncate(done)
-        failure: Failure | None = None
-        while piece := (yield Read()):
-            if isinstance(piece, Failure):
-                failure = piece
-                break
-            sink.write(piece)
-            done += len(piece)
+        done, failure = yield from _poured(sink, done)
         yield Close()
         if failure is None:
             return done
@@ -155,6 +147,19 @@ def download(
         furthest = max(done, furthest)
         yield Sleep(pause_or_raise(context, answer, failure, broken))
         yield from wait_for_token(context, left)
+
+
+def _poured(sink: Sink, start: int) -> Flow[tuple[int, Failure | None]]:
+    """Write what comes from ``start`` on; return how far that went, and why it broke off, None where it came to its end."""
+    sink.seek(start)
+    sink.truncate(start)
+    done = start
+    while piece := (yield Read()):
+        if isinstance(piece, Failure):
+            return done, piece
+        sink.write(piece)
+        done += len(piece)
+    return done, None
 
 
 def _is_the_rest(answer: Answer, start: int) -> bool:
