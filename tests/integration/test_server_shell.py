@@ -133,6 +133,15 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path) ->
         assert_problem(chunked, "payload_too_large")
 
 
+def test_whoever_is_not_known_sends_little(server: RunningServer) -> None:
+    body = {"email": "a@b.example", "password": "x" * 8, "more": [[]] * 100_000}
+    with server.client("") as nobody, server.client() as somebody:
+        refused = nobody.post("/api/auth/login", json=body, headers={"Accept": "application/json; dialect=problem"})
+        assert assert_problem(refused, "payload_too_large")["limit"] == 262_144
+        assert nobody.post("/ui/sign-in", data={"key": "x" * 300_000}).status_code == 413
+        assert_problem(somebody.post(NEW_KEY, json=body), "validation_failed")
+
+
 def test_bodies_held_at_once_are_bounded_and_the_rest_asked_to_come_again(tmp_path: Path) -> None:
     flags: dict[str, Any] = {"limits__json_body_bytes": 1_000, "limits__json_bodies_bytes": 1_500}
     with running_server(tmp_path, engine=None, **flags) as small, small.client() as client:

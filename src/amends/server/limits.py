@@ -17,6 +17,8 @@ from amends.server.settings import LimitSettings
 
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _SQUARED: Final = bytes.maketrans(b"{}", b"[]")
+STRANGERS_BYTES: Final = 256 << 10
+"""Largest body of somebody who is not known: a login, a form, an answer. Parsed, a body may be thirty times as large."""
 _INLINE_BYTES: Final = 64 << 10
 _PIECE_BYTES: Final = 256 << 10
 _BUSY_SECONDS: Final = 1.0
@@ -94,6 +96,8 @@ class Limits:
 
     async def _read(self, scope: Scope, receive: Receive, hold: Hold) -> Receive:
         limit = self.limits.json_body_bytes
+        if scope.get("state", {}).get("caller") is None:
+            limit = min(limit, STRANGERS_BYTES)
         declared = _header(scope, b"content-length")
         if declared.isdigit() and int(declared) > limit:
             raise too_large(limit, "JSON body")

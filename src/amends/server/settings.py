@@ -86,7 +86,7 @@ class LimitSettings:
     running_batches: int = _setting(100, "Unfinished runs of a workspace; beyond it no more are taken.", least=1)
     webhooks: int = _setting(50, "Webhooks of a workspace.", least=1)
 
-    json_body_bytes: int = _setting(64 << 20, "Largest JSON body.")
+    json_body_bytes: int = _setting(64 << 20, "Largest JSON body; 256 KiB at most from somebody who is not known.")
     json_bodies_bytes: int = _setting(
         128 << 20,
         "Bodies of JSON, and of datapoints, held at once, all requests together; beyond it they wait outside.",
