@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import socket
@@ -131,6 +132,33 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path) ->
 
         chunked = client.post(NEW_KEY, content=pieces(), headers={"content-type": "application/json"})
         assert_problem(chunked, "payload_too_large")
+
+
+_READ_AS_THEY_COME = {
+    "/v1/files", "/v1/uploads", "/v1/uploads/{upload_id}", "/v1/batch-predictions", "/v1/datasets/{dataset_id}/datapoints",
+    "/openai/v1/files",
+}  # fmt: skip
+
+
+def test_no_body_is_held_beyond_the_limit_whatever_it_says_that_it_is(tmp_path: Path) -> None:
+    def piece() -> Iterator[bytes]:
+        yield b"x" * 3_000
+
+    with running_server(tmp_path, engine=None, limits__json_body_bytes=1_000) as small, small.client() as client:
+        paths = client.get("/openapi.json").json()["paths"]
+        asked = [
+            (method.upper(), path)
+            for path, methods in paths.items()
+            for method in methods
+            if method in ("post", "put", "patch", "delete") and path not in _READ_AS_THEY_COME
+        ]
+        kinds = itertools.cycle(["application/x-ndjson", "multipart/form-data; boundary=x", "application/octet-stream"])
+        for (method, path), kind in zip([*asked, ("POST", "/ui/sign-in")], kinds, strict=False):
+            given = client.request(
+                method, path.replace("{", "").replace("}", ""), content=piece(), headers={"Content-Type": kind}
+            )
+            assert given.status_code == 413, (method, path, kind, given.text)
+    assert len(asked) > 40
 
 
 def test_whoever_is_not_known_sends_little(server: RunningServer) -> None:

@@ -1,11 +1,13 @@
 """Limits on a request, kept before it is parsed: headers, size and nesting of a JSON body.
 
-NDJSON and multipart bodies pass as streams; their readers keep their own limits (a line, a file, a field).
+Where files and many items are sent, NDJSON and multipart bodies pass as streams; their readers keep their own limits (a line, a file,
+a field). Everywhere else a body is held to the limit of JSON, whatever it says that it is: the framework reads it whole before it looks.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from itertools import chain
 from typing import Final
@@ -31,6 +33,10 @@ _STREAMED: Final = (
     "application/octet-stream",
     "application/offset+octet-stream",
 )
+_STREAMING: Final = re.compile(
+    r"/v1/(?:files|uploads(?:/[^/]+)?|batch-predictions|datasets/[^/]+/datapoints)|/openai/v1/files"
+)
+"""The paths whose handlers read the body by themselves, as it comes."""
 
 
 class Held:
@@ -75,7 +81,7 @@ class Limits:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._check_headers(scope)
         _check_coding(scope)
-        if not _has_body(scope) or _header(scope, b"content-type").lower().startswith(_STREAMED):
+        if not _has_body(scope) or _is_streamed(scope):
             await self.app(scope, receive, send)
             return
         hold = Hold(self._held)
@@ -134,6 +140,11 @@ class Limits:
 def _has_body(scope: Scope) -> bool:
     """Whether a body comes with the request (RFC 9112, section 6.3); of what speaks another HTTP nothing is presumed."""
     return scope.get("http_version") != "1.1" or any(name in _FRAMING for name, _ in scope["headers"])
+
+
+def _is_streamed(scope: Scope) -> bool:
+    is_stream = _header(scope, b"content-type").lower().startswith(_STREAMED)
+    return is_stream and _STREAMING.fullmatch(scope["path"]) is not None
 
 
 def _check_coding(scope: Scope) -> None:
