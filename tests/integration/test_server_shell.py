@@ -8,6 +8,7 @@ import json
 import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -193,6 +194,17 @@ def test_bodies_held_at_once_are_bounded_and_the_rest_asked_to_come_again(tmp_pa
         assert_problem(refused[-1], "service_unavailable")
         assert refused[-1].headers["retry-after"]
         assert client.post(NEW_KEY, content=b" " * 700 + b'{"role": "viewer"}', headers=json_type).status_code == 201
+        held.clear()
+        go_on.clear()
+        with ThreadPoolExecutor(1) as pool, small.client("") as stranger:
+            slow = pool.submit(stranger.post, "/api/auth/login", content=slowly(), headers=json_type)
+            assert held.wait(10)
+            time.sleep(0.2)  # so that it has come
+            assert (
+                client.post(NEW_KEY, content=b" " * 700 + b'{"role": "viewer"}', headers=json_type).status_code == 201
+            )
+            go_on.set()
+            assert slow.result().status_code == 422
 
 
 def test_headers_beyond_the_limit_are_refused(client: httpx2.Client) -> None:

@@ -77,6 +77,8 @@ class Limits:
         self.app = app
         self.limits = limits
         self._held = held
+        # Of their own: who is not known and sends slowly is not to keep out who is.
+        self._strangers = Held(min(held.most, 64 * STRANGERS_BYTES))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._check_headers(scope)
@@ -84,9 +86,12 @@ class Limits:
         if not _has_body(scope) or _is_streamed(scope):
             await self.app(scope, receive, send)
             return
-        hold = Hold(self._held)
+        is_known = scope.get("state", {}).get("caller") is not None
+        limit = self.limits.json_body_bytes
+        hold = Hold(self._held if is_known else self._strangers)
         try:
-            await self.app(scope, await self._read(scope, receive, hold), send)
+            receive = await self._read(scope, receive, hold, limit if is_known else min(limit, STRANGERS_BYTES))
+            await self.app(scope, receive, send)
         finally:
             hold.release()
 
@@ -100,10 +105,7 @@ class Limits:
                 )
             )
 
-    async def _read(self, scope: Scope, receive: Receive, hold: Hold) -> Receive:
-        limit = self.limits.json_body_bytes
-        if scope.get("state", {}).get("caller") is None:
-            limit = min(limit, STRANGERS_BYTES)
+    async def _read(self, scope: Scope, receive: Receive, hold: Hold, limit: int) -> Receive:
         declared = _header(scope, b"content-length")
         if declared.isdigit() and int(declared) > limit:
             raise too_large(limit, "JSON body")
