@@ -51,7 +51,8 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
         parts.append(_table(("Parameter", "In", "Meaning", "Type"), rows))
     for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
         parts.append(
-            f"<p>Body, <code>{escape(media_type)}</code>:</p><pre>{escape(_long(content.get('schema', {})))}</pre>"
+            f"<p>Body, <code>{escape(media_type)}</code>:</p>"
+            f'<pre tabindex="0">{escape(_long(content.get("schema", {})))}</pre>'
         )
     answers = (
         (status, answer.get("description", ""), _problems(answer)) for status, answer in operation["responses"].items()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from amends.ledger import CREDIT, Counts, Run
@@ -97,6 +97,14 @@ def pretty(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
 
 
+def with_code(text: str) -> Markup:
+    """A sentence of the catalogue, in which code stands between backticks."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(text.split("`"))
+    )
+
+
 def compact(value: Any, most: int = 240) -> str:
     """JSON on one line, cut off."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -140,7 +148,20 @@ def _environment() -> Environment:
     )
     made.filters |= {
         one.__name__: one
-        for one in (time, duration, number, size, percent, pretty, compact, credits, elapsed, counts_bar, done_bar)
+        for one in (
+            time,
+            duration,
+            number,
+            size,
+            percent,
+            pretty,
+            with_code,
+            compact,
+            credits,
+            elapsed,
+            counts_bar,
+            done_bar,
+        )
     }
     made.filters["answer_words"] = words_of
     made.globals |= {"static": FILES.address, "fraction": fraction, "once": lambda: secrets.token_hex(16)}

@@ -9,7 +9,7 @@ import pytest
 
 from amends.ledger import Counts
 from amends.web import plots
-from amends.web.rendering import counts_bar, duration, number, percent, render, size
+from amends.web.rendering import counts_bar, duration, number, percent, render, size, with_code
 from amends.web.visits import own_path
 
 
@@ -100,3 +100,8 @@ def test_a_template_escapes_and_knows_every_value_that_it_shows() -> None:
     page = bytes(render("sign_in.html", {**shared, "next": '/"><script>', "wrong": "", "email": ""}).body).decode()
     assert '"/"><script>' not in page
     assert "&lt;script&gt;" in page
+
+
+def test_code_in_a_sentence_stands_out_and_nothing_else_is_markup() -> None:
+    assert str(with_code("Say `amends retry <RUN>` & wait")) == "Say <code>amends retry &lt;RUN&gt;</code> &amp; wait"
+    assert str(with_code("<b>nothing</b>")) == "&lt;b&gt;nothing&lt;/b&gt;"

@@ -5,6 +5,7 @@ import { Outbox } from "./outbox.js";
 import { Viewer } from "./viewer.js";
 
 const AHEAD = 2;
+const SEEK_SECONDS = 2;
 const page = document.getElementById("label");
 const { order, annotator, kind, renew, timed } = page.dataset;
 const base = `/label/${order}`;
@@ -335,13 +336,19 @@ skipping.querySelector("form").addEventListener("submit", (event) => {
   event.target.reset();
 });
 
+// The one that has the focus, else the first.
+function player() {
+  return document.activeElement.matches("video, audio") ? document.activeElement : page.querySelector("video, audio");
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || skipping.open) return;
   if (event.target.matches("input, textarea, select")) return;
   const key = event.key.toLowerCase();
   if (key === "u") undo();
   else if (key === "s" && shown) skipping.showModal();
-  else if (key === "p") page.querySelector("video, audio")?.[page.querySelector("video, audio").paused ? "play" : "pause"]();
+  else if (key === "p") player()?.[player().paused ? "play" : "pause"]();
+  else if (["arrowleft", "arrowright"].includes(key) && player()) player().currentTime += key === "arrowleft" ? -SEEK_SECONDS : SEEK_SECONDS;
   else if (key === "enter" && kind === "locate" && shown && !event.target.matches("button, a, summary")) part("submit").click();
   else if (/^[1-9]$/.test(key) && shown && kind !== "locate") part("answers").querySelectorAll("button.option")[Number(key) - 1]?.click();
   else if (["+", "=", "-", "0"].includes(key) && viewers.length) {

@@ -32,8 +32,29 @@ document.addEventListener("keydown", (event) => {
     open.querySelector("summary").focus();
   }
 });
-document.addEventListener("htmx:afterSwap", (event) => localize(event.target.isConnected ? event.target : document));
+
+// What replaces a live part leaves the focus on what stands there again, and so does a page that is loaded anew when its run has
+// ended: it is known by its id, a link by its address.
+function nameOf(element) {
+  if (element?.id) return `#${CSS.escape(element.id)}`;
+  const address = element?.getAttribute("href");
+  return address ? `a[href=${JSON.stringify(address)}]` : "";
+}
+
+function focusAgain(name) {
+  if (name && document.activeElement === document.body) document.querySelector(name)?.focus({ preventScroll: true });
+}
+
+let focused = "";
+document.addEventListener("htmx:beforeSwap", () => { focused = nameOf(document.activeElement); });
+document.addEventListener("htmx:afterSwap", (event) => {
+  localize(event.target.isConnected ? event.target : document);
+  focusAgain(focused);
+});
 
 localize(document);
 offerCopying(document);
 document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
+addEventListener("pagehide", () => sessionStorage.setItem("amends:focus", nameOf(document.activeElement)));
+if (performance.getEntriesByType("navigation")[0]?.type === "reload") focusAgain(sessionStorage.getItem("amends:focus"));

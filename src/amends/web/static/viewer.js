@@ -4,6 +4,7 @@
 const MOST_ZOOM = 16;
 const STEP = 1.25;
 const DRAG_PIXELS = 6;
+const MARGIN_PIXELS = 24;
 
 export class Viewer {
   #stage;
@@ -14,7 +15,7 @@ export class Viewer {
   #y = 0;
   #pointers = new Map();
   #moved = 0;
-  #pinch = 0;
+  #pinch = null;
   #cursor = null;
 
   // points: null where none are asked for. changed: called with them whenever they change.
@@ -81,6 +82,16 @@ export class Viewer {
     this.#x += x;
     this.#y += y;
     this.#place();
+  }
+
+  // Pan no farther than it takes to see a point.
+  #reveal({ x, y }) {
+    const [width, height] = this.#fitted;
+    const beyond = (at, room) => Math.sign(at) * Math.max(0, Math.abs(at) - Math.max(0, room / 2 - MARGIN_PIXELS));
+    this.pan(
+      -beyond(this.#x + (x - 0.5) * width * this.#zoom, this.#stage.clientWidth),
+      -beyond(this.#y + (y - 0.5) * height * this.#zoom, this.#stage.clientHeight),
+    );
   }
 
   // The picture's size on the stage before any zoom.
@@ -160,7 +171,7 @@ export class Viewer {
     this.#stage.setPointerCapture(event.pointerId);
     if (this.#pointers.size === 0) this.#moved = 0;
     this.#pointers.set(event.pointerId, event);
-    this.#pinch = this.#spread();
+    this.#pinch = this.#pinched();
   }
 
   #move(event) {
@@ -168,11 +179,11 @@ export class Viewer {
     if (!before) return;
     this.#pointers.set(event.pointerId, event);
     this.#moved += Math.abs(event.clientX - before.clientX) + Math.abs(event.clientY - before.clientY);
-    if (this.#pointers.size === 2) {
-      const spread = this.#spread();
-      const [x, y] = this.#fromMiddle(event);
-      if (this.#pinch) this.zoom(spread / this.#pinch, x, y);
-      this.#pinch = spread;
+    if (this.#pinch) {
+      const { spread, x, y } = this.#pinch;
+      this.#pinch = this.#pinched();
+      this.zoom(this.#pinch.spread / spread, x, y);
+      this.pan(this.#pinch.x - x, this.#pinch.y - y);
     } else if (this.#moved > DRAG_PIXELS) {
       this.pan(event.clientX - before.clientX, event.clientY - before.clientY);
     }
@@ -183,12 +194,14 @@ export class Viewer {
     this.#pointers.delete(event.pointerId);
     if (event.type === "pointerup" && wasAlone && this.#moved <= DRAG_PIXELS && this.points !== null) this.#add(event);
     if (!wasAlone) this.#moved = Infinity; // the finger that is lifted last sets no point
+    this.#pinch = this.#pinched();
   }
 
-  #spread() {
-    if (this.#pointers.size !== 2) return 0;
-    const [one, other] = [...this.#pointers.values()];
-    return Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+  // How far two fingers are from each other, and where the middle between them is; null where it is not two.
+  #pinched() {
+    if (this.#pointers.size !== 2) return null;
+    const [[x, y], [otherX, otherY]] = [...this.#pointers.values()].map((pointer) => this.#fromMiddle(pointer));
+    return { spread: Math.max(Math.hypot(x - otherX, y - otherY), 1), x: (x + otherX) / 2, y: (y + otherY) / 2 };
   }
 
   #add(event) {
@@ -204,9 +217,10 @@ export class Viewer {
     if (x || y) {
       if (this.points === null) this.pan(-x * 40 * far, -y * 40 * far);
       else this.#steer(x * far, y * far);
-    } else if (event.key === "+" || event.key === "=") this.zoom(STEP);
-    else if (event.key === "-") this.zoom(1 / STEP);
-    else if (event.key === "0") this.fit();
+    } else if (["+", "=", "-"].includes(event.key)) {
+      this.zoom(event.key === "-" ? 1 / STEP : STEP);
+      if (this.#cursor) this.#reveal(this.#cursor);
+    } else if (event.key === "0") this.fit();
     else if (event.key === " " && this.points !== null) this.setPoints([...this.points, this.#cursor ?? rounded(0.5, 0.5)]);
     else if (event.key === "Backspace" && this.points !== null) this.setPoints(this.points.slice(0, -1));
     else return;
@@ -218,7 +232,7 @@ export class Viewer {
     const step = 0.02 / this.#zoom;
     const at = this.#cursor ?? { x: 0.5, y: 0.5 };
     this.#cursor = rounded(Math.min(Math.max(at.x + x * step, 0), 1), Math.min(Math.max(at.y + y * step, 0), 1));
-    this.#draw();
+    this.#reveal(this.#cursor);
   }
 }
 
