@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -51,9 +52,9 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def new_context(chromium: Browser) -> Iterator[NewContext]:
-    """Makes people: each context has cookies and storage of its own. What any of their pages says of errors fails the test."""
+@contextmanager
+def watching(chromium: Browser) -> Iterator[tuple[NewContext, list[str]]]:
+    """Makes people: each context has cookies and storage of its own. With what any of their pages says of errors."""
     opened: list[BrowserContext] = []
     errors: list[str] = []
 
@@ -65,9 +66,16 @@ def new_context(chromium: Browser) -> Iterator[NewContext]:
         opened.append(context)
         return context
 
-    yield make
+    yield make, errors
     for context in opened:
         context.close()
+
+
+@pytest.fixture
+def new_context(chromium: Browser) -> Iterator[NewContext]:
+    """Makes people for a test, which fails by any error that one of their pages tells of."""
+    with watching(chromium) as (make, errors):
+        yield make
     assert errors == []
 
 
@@ -78,9 +86,39 @@ def _is_error(said: ConsoleMessage) -> bool:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A whole server with a worker."""
-    with running_server(tmp_path_factory.mktemp("site") / "data") as running:
+    """A whole server with a worker, whose webhooks may go to this machine."""
+    data = tmp_path_factory.mktemp("site") / "data"
+    with running_server(data, webhooks__allow=("127.0.0.0/8",)) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def owner(chromium: Browser, site: RunningServer) -> Iterator[tuple[BrowserContext, list[str]]]:
+    """Somebody who is signed in as the owner, for all tests of a module; with what the pages say of errors."""
+    with watching(chromium) as (make, errors):
+        context = make()
+        come_in(context, site)
+        yield context, errors
+
+
+@pytest.fixture
+def page(owner: tuple[BrowserContext, list[str]]) -> Iterator[Page]:
+    """A new page of the owner's."""
+    context, errors = owner
+    page = context.new_page()
+    yield page
+    page.close()
+    told = list(errors)
+    errors.clear()
+    assert told == []
+
+
+def come_in(context: BrowserContext, server: RunningServer) -> None:
+    """Sign in with the owner's key, as the form does it."""
+    form = {"key": server.key}
+    answer = context.request.post(f"{server.base_url}/ui/sign-in", form=form, headers={"origin": server.base_url})
+    assert answer.ok
+    assert answer.url == f"{server.base_url}/"
 
 
 def sign_in(page: Page, server: RunningServer, key: str | None = None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from playwright.sync_api import BrowserContext, Page, expect
 
 
@@ -26,33 +28,45 @@ def press(page: Page, key: str) -> None:
     assert has_task(page)
     page.evaluate("document.querySelector('[data-part=\"media\"]').firstElementChild.dataset.old = 'yes'")
     page.keyboard.press(key)
-    page.wait_for_function(
-        "() => document.querySelector('[data-part=\"task\"]').hidden || !document.querySelector('[data-old]')"
-    )
+    _told(page, "document.querySelector('[data-part=\"task\"]').hidden || !document.querySelector('[data-old]')")
 
 
 def has_task(page: Page) -> bool:
     """Whether a task is on the screen, once the page knows."""
-    page.wait_for_function(
-        """() => !document.querySelector('[data-part="task"]').hidden
-        || !/One moment/.test(document.querySelector('[data-part="nothing"]').textContent)"""
+    return bool(
+        _told(page, f"document.querySelector('[data-part=\"task\"]').hidden ? {_KNOWS_OF_NONE} && 'no' : 'yes'")
+        == "yes"
     )
-    return page.locator('[data-part="task"]').is_visible()
 
 
 def next_photo(page: Page) -> str:
     """The name of a photo that was not looked at yet, once the page shows one; "" where it says that there is none now."""
-    found = page.wait_for_function(
-        """() => {
-          if (document.querySelector('[data-part="task"]').hidden)
-            return /One moment/.test(document.querySelector('[data-part="nothing"]').textContent) ? null : ' ';
+    found = _told(
+        page,
+        f"""(() => {{
+          if (document.querySelector('[data-part="task"]').hidden) return {_KNOWS_OF_NONE} && ' ';
           const stage = document.querySelector('.stage:not([data-old])');
           if (!stage) return null;
           stage.dataset.old = 'yes';
           return stage.getAttribute('aria-label').split('. ')[0];
-        }"""
+        }})()""",
     )
-    return str(found.json_value()).strip()
+    return str(found).strip()
+
+
+_KNOWS_OF_NONE = "!/One moment/.test(document.querySelector('[data-part=\"nothing\"]').textContent)"
+
+
+def _told(page: Page, claim: str) -> Any:
+    """What the expression says of the page, once it is true: looked at whenever the page changes, and not at every frame."""
+    return page.evaluate(
+        f"""() => new Promise((told) => {{
+          const look = () => {{ const found = {claim}; if (found) told(found); return found; }};
+          if (look()) return;
+          const watch = new MutationObserver(() => {{ if (look()) watch.disconnect(); }});
+          watch.observe(document.getElementById('label'), {{ subtree: true, childList: true, attributes: true, characterData: true }});
+        }})"""
+    )
 
 
 def is_done(page: Page) -> bool:
