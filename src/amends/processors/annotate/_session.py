@@ -22,6 +22,7 @@ from ._replies import answer_of
 __all__ = ["AnnotateSession"]
 
 _JOBS_KEPT: Final = 64
+_VECTORS_KEPT: Final = 2_000
 
 _encode = msgspec.json.Encoder().encode
 
@@ -34,6 +35,7 @@ class AnnotateSession:
         self._blobs = LocalBlobs(surroundings.blobs)
         self._providers = read_providers(surroundings.settings.get("providers", {}))
         self._jobs: OrderedDict[tuple[str, bytes, str], Job] = OrderedDict()
+        self._vectors: Mapping[str, Any] = {}
 
     def process(self, job: Job, items: Sequence[WorkItem]) -> Iterator[Result]:
         """Yield one result for each item, as they come. Raises nothing for what one item or a model does."""
@@ -92,5 +94,11 @@ class AnnotateSession:
         return Succeeded(result.seq, _encode({"answer": answer}), usage=result.usage)
 
     def _meanings(self, texts: Sequence[str]) -> Any:
-        """One vector of length 1 a text."""
-        return [found.vector for found in self._predict.loaded.embedder.embed(texts)]
+        """One vector of length 1 a text. Options, and the names of what pictures show, come again and again: they are read once."""
+        known = {text: self._vectors.get(text) for text in texts}
+        new = [text for text, vector in known.items() if vector is None]
+        if new:
+            known.update(zip(new, (found.vector for found in self._predict.loaded.embedder.embed(new)), strict=True))
+            kept = self._vectors if len(self._vectors) < _VECTORS_KEPT else {}
+            self._vectors = {**kept, **known}  # a new one, since other threads read the old one
+        return [known[text] for text in texts]
