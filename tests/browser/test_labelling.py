@@ -12,9 +12,9 @@ import cv2
 import httpx2
 import numpy as np
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.conftest import PHONE, NewContext, sign_in
+from tests.browser.conftest import PHONE, NewContext, sign_in, watching
 from tests.browser.looking import is_wider_than_its_window, press_on, serious, tab_to
 from tests.browser.people import is_done, join, next_photo, press, seen
 from tests.browser.photos import KINDS, kind_of, photos
@@ -375,3 +375,24 @@ def test_a_link_from_before_opens_nothing(new_context: NewContext, site: Running
     job.link()
     page.goto(f"{site.base_url}/label/{job.id}")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_an_answer_of_somebody_whose_link_was_replaced_counts_once_they_come_by_the_new_one(
+    chromium: Browser, site: RunningServer
+) -> None:
+    with watching(chromium) as (make, errors):
+        job = Job(site, "classification", "Which?", [["a text"]], options=["a", "b"], responses_per_datapoint=1)
+        page = join(make(), job.link(), "Kim")
+        page.get_by_text("Keys", exact=True).click()
+        code = page.locator(".keys strong").inner_text()
+        link = job.link()
+        page.keyboard.press("2")
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        assert job.results()["responses"] == 0
+        page.goto(link)
+        for label, said in (("Your name", "Kim"), ("Your code", code)):
+            page.get_by_label(label).fill(said)
+            page.keyboard.press("Enter")
+        expect(page.locator('[data-part="nothing"]')).to_contain_text("Done")
+        assert [line["answer"] for line in job.results()["data"]] == ["b"]
+        assert all("401" in error for error in errors), errors
