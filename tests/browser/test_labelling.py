@@ -234,7 +234,7 @@ def test_two_pictures_are_compared_side_by_side(
     assert [line["answer"] for line in job.results()["data"]] == [1, 0]
 
 
-def test_two_fingers_zoom_about_the_middle_between_them_and_set_no_point(
+def test_two_fingers_zoom_the_picture_between_them_and_set_no_point(
     new_context: NewContext, site: RunningServer, coffee: list[Path]
 ) -> None:
     job = Job(site, "locate", "Point at the middle.", [[coffee[0]]], responses_per_datapoint=1)
@@ -244,23 +244,20 @@ def test_two_fingers_zoom_about_the_middle_between_them_and_set_no_point(
     stage, before = page.locator(".stage").bounding_box(), page.locator(".sheet-of-points").bounding_box()
     assert stage is not None
     assert before is not None
-    middle = (stage["x"] + stage["width"] / 2 + 10, stage["y"] + stage["height"] / 2)
+    x, y = stage["x"] + stage["width"] / 2 - 20, stage["y"] + stage["height"] / 2
     touch = context.new_cdp_session(page)
     for kind, spread in [("touchStart", 40), ("touchMove", 60), ("touchMove", 80), ("touchMove", 120)]:
-        points = [{"x": middle[0] + side * spread / 2, "y": middle[1], "id": side} for side in (-1, 1)]
-        touch.send(
-            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{**one, "id": one["id"] + 1} for one in points]}
-        )
+        fingers = [{"x": x, "y": y, "id": 0}, {"x": x + spread, "y": y, "id": 1}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     after = page.locator(".sheet-of-points").bounding_box()
     assert after is not None
     assert abs(after["width"] / before["width"] - 3) < 0.1
-    for box in (before, after):
-        # What was between the fingers still is: 10 pixels right of the middle of the picture before, and three times as far after.
-        place = (middle[0] - box["x"]) / box["width"]
-        assert abs(place - (0.5 + 10 / before["width"])) < 0.02
+    # Each finger stays on what it lies on: the one that rests, and the one that went from 40 pixels beside it to 120.
+    for was, now in ((x, x), (x + 40, x + 120)):
+        assert abs((was - before["x"]) / before["width"] - (now - after["x"]) / after["width"]) < 0.02
     expect(page.locator('[data-part="submit"]')).to_have_text("Set a point first")
-    page.touchscreen.tap(*middle)
+    page.touchscreen.tap(x, y)
     expect(page.locator('[data-part="submit"]')).to_have_text("Submit 1 point")
 
 

@@ -61,6 +61,7 @@ PLACES = {
     "labelling: compare": Place("/label/{compare}", shows="#label .below"),
     "labelling: free text": Place("/label/{free_text}", shows="#label .below"),
     "labelling: locate": Place("/label/{locate}", shows="#label .below"),
+    "problem types": Place("/errors", is_strangers=True),
     "problem type": Place("/errors/file_not_found", is_strangers=True),
 }
 

@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse
 
 _STYLE: Final = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; background: Canvas; color: CanvasText; }
-body { max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }
+body { max-width: 56rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
 code, pre { font-family: ui-monospace, monospace; font-size: .92em; }
 pre { overflow-x: auto; padding: .75rem; border: 1px solid #8886; border-radius: .4rem; }
 table { border-collapse: collapse; width: 100%; }
