@@ -21,7 +21,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import StreamingResponse
 from structlog.testing import capture_logs
 
-from amends.server import files
+from amends.server import files, limits
 from amends.server.app import create_app
 from amends.server.logs import add_request_id, configure_logs
 from amends.server.settings import LogFormat
@@ -133,6 +133,20 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path) ->
 
         chunked = client.post(NEW_KEY, content=pieces(), headers={"content-type": "application/json"})
         assert_problem(chunked, "payload_too_large")
+
+
+def test_whoever_is_not_known_must_come_to_an_end(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_STRANGERS_SECONDS", 0.3)
+    url = httpx2.URL(server.base_url)
+    with socket.create_connection((url.host, url.port or 80), timeout=30) as slow:
+        head = b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        slow.sendall(head)
+        said = b""
+        while b"did not come within 0.3 seconds" not in said:
+            piece = slow.recv(4_096)
+            assert piece, said
+            said += piece
+    assert said.startswith(b"HTTP/1.1 400 ")
 
 
 _READ_AS_THEY_COME = {

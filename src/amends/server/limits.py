@@ -21,6 +21,7 @@ _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _SQUARED: Final = bytes.maketrans(b"{}", b"[]")
 STRANGERS_BYTES: Final = 256 << 10
 """Largest body of somebody who is not known: a login, a form, an answer. Parsed, a body may be thirty times as large."""
+_STRANGERS_SECONDS: Final = 30.0
 _INLINE_BYTES: Final = 64 << 10
 _PIECE_BYTES: Final = 256 << 10
 _BUSY_SECONDS: Final = 1.0
@@ -90,7 +91,10 @@ class Limits:
         limit = self.limits.json_body_bytes
         hold = Hold(self._held if is_known else self._strangers)
         try:
-            receive = await self._read(scope, receive, hold, limit if is_known else min(limit, STRANGERS_BYTES))
+            if is_known:
+                receive = await self._read(scope, receive, hold, limit)
+            else:
+                receive = await self._read_strangers(scope, receive, hold, min(limit, STRANGERS_BYTES))
             await self.app(scope, receive, send)
         finally:
             hold.release()
@@ -104,6 +108,15 @@ class Limits:
                     "malformed_request", f"Path, query and headers together exceed {self.limits.header_bytes} bytes."
                 )
             )
+
+    async def _read_strangers(self, scope: Scope, receive: Receive, hold: Hold, limit: int) -> Receive:
+        """Within some time: some dozens who never come to an end would otherwise keep out everybody else who is to log in."""
+        try:
+            async with asyncio.timeout(_STRANGERS_SECONDS):
+                return await self._read(scope, receive, hold, limit)
+        except TimeoutError as error:
+            detail = f"The body did not come within {_STRANGERS_SECONDS:g} seconds."
+            raise ProblemError(problem("malformed_request", detail)) from error
 
     async def _read(self, scope: Scope, receive: Receive, hold: Hold, limit: int) -> Receive:
         declared = _header(scope, b"content-length")

@@ -80,9 +80,7 @@ def row_html(row: Row, public_url: str) -> str:
     ]
     example = json.dumps(row_body(row, public_url)["example"], indent=2, ensure_ascii=False)
     listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in entries)
-    return (
-        f'<dl>{listed}</dl><h2>Example</h2><pre tabindex="0">{escape(example)}</pre><p><a href="/errors">All problem types</a></p>'
-    )
+    return f'<dl>{listed}</dl><h2>Example</h2><pre tabindex="0">{escape(example)}</pre><p><a href="/errors">All problem types</a></p>'
 
 
 def _remedy(code: str, remedy: dict[str, Any]) -> str:
