@@ -117,3 +117,13 @@ def test_page_is_sound(house: House, place: Place) -> None:
     errors = [error for error in house.errors if place.status == 200 or "the server responded" not in error]
     house.errors.clear()
     assert errors == []
+
+
+def test_the_reference_fits_a_phone_with_all_of_it_open(house: House) -> None:
+    page = house.stranger
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.goto(f"{house.site.base_url}/docs")
+    assert page.locator("h1").count() == 1
+    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+    assert not is_wider_than_its_window(page)
+    assert house.errors == []

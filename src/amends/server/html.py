@@ -14,6 +14,7 @@ code, pre { font-family: ui-monospace, monospace; font-size: .92em; }
 pre { overflow-x: auto; padding: .75rem; border: 1px solid #8886; border-radius: .4rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid #8884; }
+th, td:not(:first-child, :last-child) { overflow-wrap: normal; }
 dt { font-weight: 600; } dd { margin: 0 0 .75rem; }
 summary { cursor: pointer; padding: .3rem 0; }
 .method { display: inline-block; min-width: 4.5rem; font-weight: 600; }
