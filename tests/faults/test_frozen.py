@@ -88,7 +88,7 @@ def test_what_a_thawed_worker_reports_late_is_refused_and_the_next_run_is_its_to
 
 @pytest.mark.timeout(60)
 def test_an_owner_that_stood_still_takes_no_lease_from_its_workers(tmp_path: Path) -> None:
-    environ = {"AMENDS_ENGINE_TTL_SECONDS": "1", "AMENDS_ENGINE_WORKERS": "1"}
+    environ = {"AMENDS_ENGINE_TTL_SECONDS": "2", "AMENDS_ENGINE_WORKERS": "1"}
     with server_process(tmp_path, **environ) as server, local_client(tmp_path) as client:
         pid = server.process.pid
         items = [{"custom_id": f"c{n}", "input": note(n)} for n in range(1_500)]
@@ -98,7 +98,7 @@ def test_an_owner_that_stood_still_takes_no_lease_from_its_workers(tmp_path: Pat
         assert witness.look_at_all(client)["leased"]
         workers = processes_of(pid, SUPERVISOR) + processes_of(pid, CHILD)
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(2.5)
+        time.sleep(4.5)
         os.kill(pid, signal.SIGCONT)
         path = f"/v1/batch-predictions/{witness.run_id}"
         until(lambda: client.get(path).json()["status"] == "completed")

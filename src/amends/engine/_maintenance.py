@@ -31,8 +31,8 @@ _CLEAN_ITEMS: Final = 3_000
 _SWEEP_ITEMS: Final = 3_000
 _BREAKER: Final = "breaker"
 _ON_TIME: Final = 0.5
-"""A look for expired leases that comes later than its time by over half a time to live is left to the next: this process,
-or the whole machine, stood still, and the workers' renewals may be waiting to be read."""
+"""In times to live. A look for expired leases that is late by more than this is left out, and so is each within a time to
+live from then: this process, or the whole machine, stood still, and the workers' renewals are waiting to be read."""
 
 
 class Maintenance:
@@ -72,6 +72,7 @@ class Maintenance:
         self._needs = needs or NeedsOfRuns(processors)
         self._trouble = trouble or Trouble(log, monotonic=monotonic)
         self._looked_at = monotonic()
+        self._reaps_from = float("-inf")
         self._tidied_at = float("-inf")
         self._is_dirty = True
         self._validations: dict[str, Validation] = {}
@@ -85,7 +86,9 @@ class Maintenance:
         since = now - self._looked_at
         if since >= self._settings.tick_seconds:
             self._looked_at = now
-            if since - self._settings.tick_seconds <= _ON_TIME * self._settings.ttl_seconds:
+            if since - self._settings.tick_seconds > _ON_TIME * self._settings.ttl_seconds:
+                self._reaps_from = now + self._settings.ttl_seconds
+            if now >= self._reaps_from:
                 self._reap()
         runs = self._ledger.unfinished()
         self._forget_all_but({run.id for run in runs})
