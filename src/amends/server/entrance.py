@@ -6,12 +6,10 @@ wrapper around the answer. The concerns stand in modules of their own, and this 
 
 from __future__ import annotations
 
-import logging
 import re
 import time
-from typing import Any, Final
+from typing import Final
 
-import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,7 +18,7 @@ from amends.server import tus
 from amends.server.auth import SIMULATE, Authenticator
 from amends.server.errors import note_failure, problem_of, problem_response
 from amends.server.limits import Limits
-from amends.server.logs import REQUEST_ID
+from amends.server.logs import REQUEST_ID, RequestLines, Seen
 from amends.server.services import Services
 from amends.server.simulation import Simulating
 
@@ -72,8 +70,7 @@ class Entrance:
         self._throttle = services.throttle
         self._limits = Limits(app, limits, services.held)
         self._simulating = Simulating(self._limits)
-        self._log = structlog.get_logger("amends.server").bind()
-        self._tells_of_reading: bool = self._log.is_enabled_for(logging.DEBUG)
+        self._lines = RequestLines()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -123,22 +120,17 @@ class Entrance:
         await (self._simulating if SIMULATE in fields else self._limits)(scope, receive, send)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        """One count, one log line: who changed what is on record; who only looked is for whoever looks for a fault."""
-        method, who = scope["method"], scope["state"].get("caller")
+        """One count, one line."""
+        method, state = scope["method"], scope["state"]
         self._services.metrics.request(method, getattr(scope.get("route"), "path", "other"), status, seconds)
         is_reading = method in _READING
-        if is_reading and not self._tells_of_reading:
+        if is_reading and not self._lines.tells_of_reading:
             return
-        note: Any = self._log.debug if is_reading else self._log.info
-        note(
-            "request",
-            method=method,
-            path=scope["path"],
-            status=status,
-            milliseconds=round(seconds * 1000, 1),
-            workspace_id=who and who.workspace_id,
-            principal=who and who.principal,
-        )
+        who = state.get("caller")
+        workspace, principal = (None, None) if who is None else (who.workspace_id, who.principal)
+        request_id, took = state["request_id"], round(seconds * 1000, 1)
+        seen = Seen(method, took, scope["path"], principal, request_id, status, workspace)
+        self._lines.note(seen, is_reading=is_reading)
 
 
 def _request_id(fields: Fields) -> str:
