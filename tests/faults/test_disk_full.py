@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -78,3 +80,31 @@ def lines_of_batch(items: int) -> bytes:
     parameters: list[dict[str, Any]] = [{"model": "local/echo"}]
     lines = parameters + [{"custom_id": f"c{n}", "input": note(n)} for n in range(items)]
     return "\n".join(map(json.dumps, lines)).encode()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.timeout(60)
+def test_a_server_whose_log_has_no_room_serves_all_the_same(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "amends.cli",
+        "serve",
+        "--port",
+        "0",
+        "--data",
+        str(tmp_path),
+        "--log-level",
+        "debug",
+    ]
+    with (
+        open("/dev/full", "w", encoding="utf-8") as full,
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=full) as server,
+    ):
+        try:
+            with local_client(tmp_path) as client:
+                assert upload(client, b"kept").json()["bytes"] == 4
+                assert_problem(client.get("/v1/files/file_none"), "resource_not_found")
+        finally:
+            server.terminate()
+        assert server.wait(30) == 0

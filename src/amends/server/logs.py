@@ -34,10 +34,10 @@ def configure_logs(log_format: LogFormat = "text", level: str = "info") -> None:
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=lambda *_: structlog.WriteLogger(_STDERR),
+        logger_factory=lambda *_: structlog.WriteLogger(STANDARD_ERROR),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(_STDERR)
+    handler = logging.StreamHandler(STANDARD_ERROR)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
@@ -63,7 +63,7 @@ class _StandardError:
             sys.stderr.flush()
 
 
-_STDERR: Final[Any] = _StandardError()
+STANDARD_ERROR: Final[Any] = _StandardError()
 
 
 class Seen(NamedTuple):
@@ -101,7 +101,7 @@ class RequestLines:
             self._log.log(logging.DEBUG if is_reading else logging.INFO, "request", **seen._asdict())
         else:
             now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-            _STDERR.write(self._line(now, "debug" if is_reading else "info", seen))
+            STANDARD_ERROR.write(self._line(now, "debug" if is_reading else "info", seen))
 
 
 def add_request_id(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -43,7 +43,7 @@ from amends.server.idempotency import Idempotency
 from amends.server.inspector import Inspector
 from amends.server.limits import Held
 from amends.server.logins import Logins
-from amends.server.logs import configure_logs
+from amends.server.logs import STANDARD_ERROR, configure_logs
 from amends.server.metrics import Metrics
 from amends.server.openai.clerk import Clerk
 from amends.server.passwords import Passwords
@@ -264,7 +264,7 @@ def _say(settings: Settings, owner: Owner) -> None:
         lines.insert(0, "Authentication is off: everybody on this machine is the owner.")
     if owner.first_key:
         lines.insert(0, "The key above is the owner's. It is shown only now: Authorization: Bearer ak_…")
-    sys.stderr.write("\n".join(lines) + "\n")
+    STANDARD_ERROR.write("\n".join(lines) + "\n")
 
 
 @contextmanager
