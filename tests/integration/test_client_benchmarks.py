@@ -47,9 +47,10 @@ def test_the_real_server_goes_out_and_comes_back() -> None:
     assert found["requests"] >= found["calls"]
 
 
-@pytest.mark.parametrize("candidate", middleware.CANDIDATES)
 @pytest.mark.parametrize("answer", middleware.ANSWERS)
-def test_a_route_is_measured_bare_and_behind_everything(candidate: str, answer: str) -> None:
-    found = middleware.measure(candidate, answer, 32)
-    assert found["requests"] == 32
-    assert found["requests_a_second"] > 0
+def test_a_route_is_measured_bare_and_behind_everything(answer: str) -> None:
+    found = middleware.measure(answer, 32)
+    assert list(found) == list(middleware.CANDIDATES)
+    for run in found.values():
+        assert run["requests"] == 32
+        assert run["requests_a_second"] > 0
