@@ -32,14 +32,23 @@ def quick_passwords() -> Iterator[None]:
 
 OWN = frozenset(
     {
+        "browser/test_labelling.py",
         "contract/test_every_row.py", "contract/test_executors.py",
-        "faults/test_credit_runs_out.py", "faults/test_frozen.py", "faults/test_killed_datasets.py", "faults/test_killed_run.py",
-        "faults/test_labelling_kill.py", "faults/test_poison.py", "faults/test_provider_trouble.py",
-        "faults/test_two_at_once.py",
+        "faults/test_create_kill.py", "faults/test_credit_runs_out.py", "faults/test_frozen.py", "faults/test_hostile_peers.py",
+        "faults/test_idempotency_kill.py", "faults/test_killed_datasets.py", "faults/test_killed_journal.py",
+        "faults/test_killed_run.py", "faults/test_labelling_kill.py", "faults/test_openai_kill.py", "faults/test_poison.py",
+        "faults/test_provider_trouble.py", "faults/test_server_kill.py", "faults/test_two_at_once.py", "faults/test_uploads.py",
+        "faults/test_webhook_kill.py",
+        "integration/test_accounts.py", "integration/test_batches_changes.py", "integration/test_batches_create.py",
+        "integration/test_batches_engine.py", "integration/test_batches_results.py", "integration/test_blob_sweep.py",
         "integration/test_cli_journal.py", "integration/test_cli_run.py", "integration/test_cli_server.py",
-        "integration/test_credits.py", "integration/test_openai_credits.py", "integration/test_openai_providers.py",
-        "integration/test_providers.py", "integration/test_sdk_datasets.py", "integration/test_server_owner.py", "integration/test_simulation.py",
-        "integration/test_url_items.py", "integration/test_watching.py", "integration/test_workers.py",
+        "integration/test_cli_watch.py", "integration/test_credits.py", "integration/test_datasets.py",
+        "integration/test_examples_datasets.py", "integration/test_openai_credits.py", "integration/test_openai_providers.py",
+        "integration/test_pages.py", "integration/test_providers.py", "integration/test_run_events.py", "integration/test_sdk.py",
+        "integration/test_sdk_datasets.py", "integration/test_server_files.py", "integration/test_server_keys.py",
+        "integration/test_server_owner.py", "integration/test_server_rates.py", "integration/test_server_shell.py",
+        "integration/test_server_uploads.py", "integration/test_simulation.py", "integration/test_url_items.py",
+        "integration/test_watching.py", "integration/test_webhooks.py", "integration/test_workers.py",
         "unit/cli/test_commands.py", "unit/engine/test_transitions.py",
     }
 )  # fmt: skip

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psycopg
 import pytest
 
+from tests.killing import until
+from tests.postgres import own_database
 from tests.receivers import Receiver, running_receiver
 from tests.servers import ServerProcess, server_process
 
+ENDED = ("completed",)
 ALLOW = {"AMENDS_WEBHOOKS_ALLOW": "127.0.0.0/8", "AMENDS_ENGINE_WORKERS": "1"}
 # Writing the message takes a while, as on a disk that is slow just then: whoever sees that a batch has ended, and kills, comes
 # before the message is written, unless both become visible at once.
@@ -23,6 +27,10 @@ insert into ten values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9);
 create trigger slow before insert on webhook_delivery begin
   select count(*) from ten a, ten b, ten c, ten d, ten e, ten f, ten g;
 end;
+"""
+SLOW_POSTGRES = """
+create function amends.slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.5); return new; end $$;
+create trigger slow before insert on amends.webhook_delivery for each row execute function amends.slow();
 """
 
 
@@ -35,12 +43,23 @@ def start_batch(client: httpx2.Client) -> str:
     return str(client.post("/v1/batch-predictions", json={"model": "local/echo", "items": items}).json()["id"])
 
 
+def make_slow(data: Path) -> None:
+    if (url := own_database(data)) is not None:
+        with psycopg.connect(url) as database:
+            database.execute(SLOW_POSTGRES)
+        return
+    with closing(sqlite3.connect(data / "amends.db", timeout=30)) as file:
+        file.executescript(SLOW)
+
+
 def await_end(data: Path, run_id: str) -> None:
-    """Return at the commit that ends the run: as it stands in the file, since an answer of the server may come later."""
-    with closing(sqlite3.connect(f"file:{data / 'amends.db'}?mode=ro", uri=True)) as database:
-        end = time.monotonic() + 60
-        while database.execute("select state from run where id = ?", (run_id,)).fetchone() != ("completed",):
-            assert time.monotonic() < end, "the batch did not end"
+    """Return at the commit that ends the run: as it stands in the database, since an answer of the server may come later."""
+    if (url := own_database(data)) is not None:
+        with psycopg.connect(url, autocommit=True) as database:
+            until(lambda: database.execute("select state from amends.run where id = %s", (run_id,)).fetchone() == ENDED)
+        return
+    with closing(sqlite3.connect(f"file:{data / 'amends.db'}?mode=ro", uri=True)) as file:
+        until(lambda: file.execute("select state from run where id = ?", (run_id,)).fetchone() == ENDED)
 
 
 def hook(client: httpx2.Client, receiver: Receiver) -> dict[str, Any]:
@@ -57,8 +76,7 @@ def test_what_had_happened_when_the_server_was_killed_is_told_by_the_next(tmp_pa
             key = server.key
             with client_of(server, key) as client:
                 made = hook(client, receiver)
-                with closing(sqlite3.connect(data / "amends.db", timeout=30)) as database:
-                    database.executescript(SLOW)
+                make_slow(data)
                 ended.append(start_batch(client))
             await_end(data, ended[-1])
             server.kill()
