@@ -108,15 +108,19 @@ class ServerProcess:
         self.process.wait()
 
 
+def serve_command(data: Path, *arguments: str, port: int = 0) -> list[str]:
+    """``amends serve`` as it is typed. port: 0 takes any free one."""
+    return [sys.executable, "-m", "amends.cli", "serve", "--port", str(port), "--data", str(data), *arguments]
+
+
 @contextmanager
 def server_process(data: Path, *arguments: str, port: int = 0, **environ: str) -> Iterator[ServerProcess]:
     """``amends serve`` in a process of its own, for tests that kill it, with one worker by default. port: 0 takes any free one."""
-    command = [sys.executable, "-m", "amends.cli", "serve", "--port", str(port), "--data", str(data), *arguments]
     roomy = {f"AMENDS_LIMITS_{name.upper()}": str(value) for name, value in ROOMY.items()}
     if "AMENDS_DATABASE" not in environ and (database := own_database(data)):
         roomy["AMENDS_DATABASE"] = database
     process = subprocess.Popen(
-        command,
+        serve_command(data, *arguments, port=port),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

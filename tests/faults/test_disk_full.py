@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 from tests.disks import Disk
 from tests.killing import EXTRACT, Witness, local_client, note, until
 from tests.problem_shape import assert_problem
-from tests.servers import server_process
+from tests.servers import serve_command, server_process
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -85,18 +84,7 @@ def lines_of_batch(items: int) -> bytes:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.timeout(60)
 def test_a_server_whose_log_has_no_room_serves_all_the_same(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "amends.cli",
-        "serve",
-        "--port",
-        "0",
-        "--data",
-        str(tmp_path),
-        "--log-level",
-        "debug",
-    ]
+    command = serve_command(tmp_path, "--log-level", "debug")
     with (
         open("/dev/full", "w", encoding="utf-8") as full,
         subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=full) as server,

@@ -8,7 +8,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx2
@@ -19,7 +18,7 @@ from amends.server.directory import network_file_system
 from amends.server.owner import CannotListen, DataDirectoryError, DataDirectoryLocked, Owner, find_owner
 from amends.server.settings import Settings
 from tests.postgres import own_database
-from tests.servers import running_server, server_process
+from tests.servers import running_server, serve_command, server_process
 
 
 def settings(data: Path, **flags: object) -> Settings:
@@ -194,18 +193,7 @@ def test_a_second_signal_does_not_wait_for_what_runs(tmp_path: Path) -> None:
 
 
 def test_stdout_holds_the_key_and_nothing_else(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "amends.cli",
-        "serve",
-        "--port",
-        "0",
-        "--data",
-        str(tmp_path),
-        "--log-format",
-        "json",
-    ]
+    command = serve_command(tmp_path, "--log-format", "json")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         event = json.loads(process.stderr.readline())

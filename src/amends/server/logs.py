@@ -24,7 +24,6 @@ _PLAIN: Final = re.compile(r"""[^ \t=\r\n"']*""")
 
 def configure_logs(log_format: LogFormat = "text", level: str = "info") -> None:
     """Send every event of this process to stderr, those of the standard library's loggers too; stdout is for data."""
-    # Plain tracebacks: the pretty ones show local variables, and those hold people's data and keys.
     render = [structlog.processors.format_exc_info, _Json()] if log_format == "json" else [_Text(sys.stderr.isatty())]
     shared: list[Any] = [
         add_request_id,
@@ -133,6 +132,7 @@ class _Text:
 
     def __init__(self, colors: bool) -> None:
         self.is_plain = not colors
+        # Plain tracebacks: the pretty ones show local variables, and those hold people's data and keys.
         self._console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
 
     def __call__(self, logger: Any, name: str, event: MutableMapping[str, Any]) -> str:
@@ -143,10 +143,10 @@ class _Text:
 
     def line(self, timestamp: str, level: str, seen: Seen) -> str:
         method, milliseconds, path, principal, request_id, status, workspace_id = seen
-        # Of all these only the path is whatever somebody sent.
+        # Of all these only two are whatever somebody sent.
         return (
             f"{timestamp} [{level:<9}] {'request':<30} method={method} milliseconds={milliseconds} path={_shown(path)} "
-            f"principal={principal} request_id={request_id} status={status} workspace_id={workspace_id}\n"
+            f"principal={principal} request_id={_shown(request_id)} status={status} workspace_id={workspace_id}\n"
         )
 
 

@@ -69,7 +69,11 @@ SEEN = Seen("GET", 0.4, "/v1/things/one", "key_1", "req_1", 200, "ws_1")
 @pytest.mark.parametrize("log_format", ["text", "json"])
 @pytest.mark.parametrize(
     "seen",
-    [SEEN, SEEN._replace(path='/a b/="x"\nforged', status=404), SEEN._replace(principal=None, workspace_id=None)],
+    [
+        SEEN,
+        SEEN._replace(path='/a b/="x"\nforged', request_id="own=1", status=404),
+        SEEN._replace(principal=None, workspace_id=None),
+    ],
 )
 @pytest.mark.parametrize("is_reading", [True, False])
 def test_the_line_of_a_request_is_what_structlog_would_make_of_it(
